@@ -1,0 +1,216 @@
+#include <pybind11/stl.h>
+
+#include "bindings/layer.h"
+#include "ops/conv.h"
+
+namespace qkern::bindings {
+namespace {
+
+// A convolution and the padding that depends on the image.
+struct ConvLayer {
+  ops::Conv conv;
+  Padding padding;
+  std::size_t axes;
+};
+
+struct Geometry {
+  ops::ConvWeights weights;
+  Padding padding;
+  std::size_t axes;
+};
+
+Geometry geometry(const py::array& weight, DType dtype, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
+                  const char* argument) {
+  const Shape shape = shape_of(weight);
+  if (shape.size() < 3 || shape.size() > 5) {
+    value_error(std::string(argument) + " has shape " + to_string(shape) + "; expected (out, in / groups, kernel...) with 1 to 3 spatial axes");
+  }
+  const std::size_t axes = shape.size() - 2;
+  const Shape kernel(shape.begin() + 2, shape.end());
+  for (const Index size : kernel) {
+    if (size < 1) value_error(std::string(argument) + " has an empty kernel: shape " + to_string(shape));
+  }
+  if (groups < 1) value_error("groups must be at least 1");
+  if (shape[0] % groups != 0) value_error("groups " + std::to_string(groups) + " does not divide the " + std::to_string(shape[0]) + " output channels");
+  const ops::Window window = make_window(kernel, per_axis(strides, "strides", axes, 1), per_axis(dilations, "dilations", axes, 1));
+  return {{weight.data(), dtype, shape[0], shape[1] * groups, groups, window}, parse_padding(padding, axes), axes};
+}
+
+// Shapes of one call.
+struct Call {
+  ops::ImageShape image;
+  ops::Window window;
+  Shape shape;
+};
+
+Call call_shape(const ops::Conv& conv, const Padding& padding, std::size_t axes, const Shape& x, const char* argument = "x") {
+  if (x.size() != axes + 2) {
+    value_error(std::string(argument) + " has shape " + to_string(x) + "; expected " + std::to_string(axes + 2) + " dimensions");
+  }
+  Call call{image_shape(x, conv.layout(), argument), {}, {}};
+  if (call.image.channels != conv.in_channels()) {
+    value_error(std::string(argument) + " has " + std::to_string(call.image.channels) + " channels; the weights expect " + std::to_string(conv.in_channels()));
+  }
+  call.window = with_padding(conv.window(), padding, call.image, axes);
+  call.shape = output_shape(call.image, call.window, conv.out_channels(), conv.layout(), axes);
+  return call;
+}
+
+py::object run(const ops::Conv& conv, const Padding& padding, std::size_t axes, const py::array& x, DType dtype, const py::object& out) {
+  const py::array input = contiguous(x);
+  const Call call = call_shape(conv, padding, axes, shape_of(input));
+  Output output(out, call.shape, conv.output().dtype, {&input});
+  const void* from = input.data();
+  void* result = output.data();
+  {
+    const py::gil_scoped_release release;
+    conv.run(from, dtype, call.image, call.window, result);
+  }
+  return output.finish();
+}
+
+py::object conv(const py::array& x, const py::array& w, const py::object& strides, const py::object& padding, const py::object& dilations,
+                Index groups, const std::string& layout, std::int64_t x_zero_point, const py::object& w_zero_point, const py::object& out) {
+  const DType x_type = dtype_of(x, "x", codes), w_type = dtype_of(w, "w", codes);
+  const py::array weight = contiguous(w);
+  const Geometry g = geometry(weight, w_type, strides, padding, dilations, groups, "w");
+  const auto w_zero = zero_points(w_zero_point, "w_zero_point", g.weights.out_channels, w_type);
+  const std::int32_t x_zero = zero_point(x_zero_point, "x_zero_point", x_type);
+  ops::LayerOutput output;
+  output.dtype = DType::Int32;
+  const ops::Layout order = parse_layout(layout);
+  const auto layer = [&] {
+    const py::gil_scoped_release release;
+    return ops::Conv(g.weights, {}, w_zero, {}, 1, x_zero, output, order);
+  }();
+  return run(layer, g.padding, g.axes, x, x_type, out);
+}
+
+ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
+                     const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
+                     const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
+                     const std::string& layout) {
+  const DType dtype = dtype_of(weight, "weight", codes);
+  const py::array w = contiguous(weight);
+  const Geometry g = geometry(w, dtype, strides, padding, dilations, groups, "weight");
+  const Index channels = g.weights.out_channels;
+  const auto scale = positive_floats(weight_scale, "weight_scale", channels);
+  const auto zero = zero_points(weight_zero_point, "weight_zero_point", channels, dtype);
+  std::vector<std::int32_t> biases;
+  if (!bias.is_none()) biases = integers(bias, "bias", channels, INT32_MIN, INT32_MAX);
+  if (!bias.is_none() && static_cast<Index>(biases.size()) != channels) value_error("bias must have shape (" + std::to_string(channels) + ",)");
+  const float x = positive_float(x_scale, "x_scale");
+  const ops::LayerOutput output = layer_output(y_scale, y_zero, y_dtype, clamp);
+  check_multipliers(scale, x, output);
+  const std::int32_t zero_x = activation_zero_point(x_zero);
+  const ops::Layout order = parse_layout(layout);
+  const py::gil_scoped_release release;
+  return {ops::Conv(g.weights, scale, zero, biases, x, zero_x, output, order), g.padding, g.axes};
+}
+
+ConvLayer make_conv(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,
+                    const py::object& padding, const py::object& dilations, Index groups, const std::string& layout) {
+  dtype_of(weight, "weight", {DType::Float32});
+  const py::array w = contiguous(weight);
+  const Geometry g = geometry(w, DType::Float32, strides, padding, dilations, groups, "weight");
+  const auto [low, high] = float_clamp(clamp);
+  return {ops::Conv(g.weights, float_bias(bias, g.weights.out_channels), low, high, parse_layout(layout)), g.padding, g.axes};
+}
+
+py::object call(const ConvLayer& layer, const py::array& x, const py::object& out) {
+  if (layer.conv.is_float()) return run(layer.conv, layer.padding, layer.axes, x, dtype_of(x, "x", {DType::Float32}), out);
+  const DType dtype = dtype_of(x, "x", codes);
+  check_zero_point(layer.conv.x_zero_point(), dtype);
+  return run(layer.conv, layer.padding, layer.axes, x, dtype, out);
+}
+
+py::tuple layer_output_shape(const ConvLayer& layer, const Shape& x_shape) {
+  return py::tuple(py::cast(call_shape(layer.conv, layer.padding, layer.axes, x_shape, "x_shape").shape));
+}
+
+// Two Python types over one C++ layer: int8 and float32 differ in their constructor only.
+struct QConv : ConvLayer {
+  explicit QConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
+};
+struct FloatConv : ConvLayer {
+  explicit FloatConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
+};
+
+template <class Layer>
+py::class_<Layer> bind_layer(py::module_& m, const char* name, const char* doc) {
+  return py::class_<Layer>(m, name, py::is_final(), doc)
+      .def("__call__", [](const Layer& layer, const py::array& x, const py::object& out) { return call(layer, x, out); }, py::arg("x"), py::kw_only(),
+           py::arg("out") = py::none(), "x: batch of images in the layer's layout. Returns the images of output_shape(x.shape).")
+      .def("output_shape", [](const Layer& layer, const Shape& shape) { return layer_output_shape(layer, shape); }, py::arg("x_shape"),
+           "Shape of the result for an input of shape x_shape.")
+      .def_property_readonly("isa", [](const Layer& layer) { return layer.conv.isa(); }, "The tier that packed the weights.")
+      .def_property_readonly("nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.");
+}
+
+}  // namespace
+
+void bind_conv(py::module_& m) {
+  m.def("conv", &conv, py::arg("x"), py::arg("w"), py::kw_only(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1,
+        py::arg("groups") = 1, py::arg("layout") = "NCHW", py::arg("x_zero_point") = 0, py::arg("w_zero_point") = 0, py::arg("out") = py::none(),
+        R"(The exact int32 convolution of 8-bit arrays, 1-d, 2-d or 3-d, as ONNX ConvInteger.
+
+Padding contributes nothing: borders hold x_zero_point.
+
+Args:
+    x: int8 or uint8 [batch, channels, spatial...] ("NCHW") or [batch, spatial..., channels] ("NHWC").
+    w: int8 or uint8 [out_channels, channels / groups, kernel...].
+    strides, dilations: an int, or one int per spatial axis.
+    padding: an int, one int per spatial axis, a (begin, end) pair per spatial axis, "same" or "valid".
+    groups: channels are split into this many independent convolutions; = channels: depthwise.
+    x_zero_point: within the range of x's dtype.
+    w_zero_point: within the range of w's dtype; a scalar, or one per output channel.
+    out: where the result goes; int32 of the result's shape.
+
+Returns int32 in the layout of x. Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+  bind_layer<QConv>(m, "QConv",
+                    R"(An int8 convolution, weights packed once: y = requantize(conv(x - x_zero, w - w_zero) + bias).
+
+multiplier = (x_scale * weight_scale) / y_scale, each step rounded to float32, as ONNX QLinearConv; with y_scale=None the
+result is float32(acc + bias) * (x_scale * weight_scale).
+
+Args:
+    weight: int8 or uint8 [out_channels, channels / groups, kernel...].
+    weight_scale: a scalar, or one per output channel.
+    bias: int32 [out_channels], in units of x_scale * weight_scale.
+    x_scale, x_zero_point: of the activations.
+    weight_zero_point: a scalar, or one per output channel.
+    y_scale, y_zero_point, y_dtype: of the result; y_dtype int8 or uint8 (default).
+    clamp: (low, high) codes of the result, e.g. of a fused activation.
+    strides, padding, dilations, groups: as conv().
+    layout: "NHWC" (default; fastest) or "NCHW".
+
+Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)")
+      .def(py::init([](const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero_point,
+                       const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point, const py::object& y_dtype,
+                       const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
+                       const std::string& layout) {
+             return QConv(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point, y_dtype, clamp,
+                                     strides, padding, dilations, groups, layout));
+           }),
+           py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
+           py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
+           py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
+           py::arg("layout") = "NHWC");
+  bind_layer<FloatConv>(m, "Conv",
+                        R"(A float32 convolution: y = clamp(conv(x, w) + bias), the same bits on every tier.
+
+Args:
+    weight: float32 [out_channels, channels / groups, kernel...].
+    bias: float32 [out_channels].
+    clamp: (low, high), e.g. (0, inf) for ReLU.
+    strides, padding, dilations, groups: as conv().
+    layout: "NHWC" (default; fastest) or "NCHW".)")
+      .def(py::init([](const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,
+                       const py::object& padding, const py::object& dilations, Index groups, const std::string& layout) {
+             return FloatConv(make_conv(weight, bias, clamp, strides, padding, dilations, groups, layout));
+           }),
+           py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none(), py::arg("strides") = 1,
+           py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1, py::arg("layout") = "NHWC");
+}
+
+}  // namespace qkern::bindings

@@ -1,0 +1,118 @@
+#include <pybind11/stl.h>
+
+#include "bindings/layer.h"
+#include "ops/linear.h"
+
+namespace qkern::bindings {
+namespace {
+
+ops::QLinear make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale,
+                          std::int64_t x_zero, const py::object& weight_zero_point, const std::optional<double>& y_scale,
+                          std::int64_t y_zero, const py::object& y_dtype, const Clamp& clamp) {
+  const DType dtype = dtype_of(weight, "weight", codes);
+  if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
+  const py::array w = contiguous(weight);
+  const Index out = w.shape(0), in = w.shape(1);
+  const auto scale = positive_floats(weight_scale, "weight_scale", out);
+  const auto zero = zero_points(weight_zero_point, "weight_zero_point", out, dtype);
+  std::vector<std::int32_t> biases;
+  if (!bias.is_none()) biases = integers(bias, "bias", out, INT32_MIN, INT32_MAX);
+  if (!bias.is_none() && static_cast<Index>(biases.size()) != out) value_error("bias must have shape (" + std::to_string(out) + ",)");
+  const float x = positive_float(x_scale, "x_scale");
+  const ops::LayerOutput output = layer_output(y_scale, y_zero, y_dtype, clamp);
+  check_multipliers(scale, x, output);
+  const std::int32_t zero_x = activation_zero_point(x_zero);
+  const py::gil_scoped_release release;
+  return ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output);
+}
+
+// Rows of a layer's input [..., in_features], and the shape of its output.
+struct Rows {
+  ops::RowsView view;
+  Shape shape;
+};
+
+Rows rows_of(const py::array& x, Index in, Index out, bool is_signed) {
+  Shape shape = shape_of(x);
+  if (shape.empty() || shape.back() != in) value_error("x has shape " + to_string(shape) + "; expected (..., " + std::to_string(in) + ")");
+  const Index rows = product(shape, 0, shape.size() - 1);
+  const auto* data = static_cast<const unsigned char*>(x.data());
+  shape.back() = out;
+  return {{data, data + x.nbytes(), rows, in, in, is_signed}, shape};
+}
+
+py::object call_qlinear(const ops::QLinear& layer, const py::array& x, const py::object& out) {
+  const DType dtype = dtype_of(x, "x", codes);
+  check_zero_point(layer.x_zero_point(), dtype);
+  const py::array input = contiguous(x);
+  const Rows rows = rows_of(input, layer.in_features(), layer.out_features(), dtype == DType::Int8);
+  Output output(out, rows.shape, layer.output().dtype, {&input});
+  void* result = output.data();
+  {
+    const py::gil_scoped_release release;
+    layer.run(rows.view, result);
+  }
+  return output.finish();
+}
+
+ops::Linear make_linear(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp) {
+  dtype_of(weight, "weight", {DType::Float32});
+  if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
+  const py::array w = contiguous(weight);
+  const auto [low, high] = float_clamp(clamp);
+  return ops::Linear(static_cast<const float*>(w.data()), w.shape(0), w.shape(1), float_bias(bias, w.shape(0)), low, high);
+}
+
+py::object call_linear(const ops::Linear& layer, const py::array& x, const py::object& out) {
+  dtype_of(x, "x", {DType::Float32});
+  const py::array input = contiguous(x);
+  const Rows rows = rows_of(input, layer.in_features(), layer.out_features(), true);
+  Output output(out, rows.shape, DType::Float32, {&input});
+  auto* result = static_cast<float*>(output.data());
+  {
+    const py::gil_scoped_release release;
+    layer.run(rows.view, result);
+  }
+  return output.finish();
+}
+
+}  // namespace
+
+void bind_linear(py::module_& m) {
+  py::class_<ops::QLinear>(m, "QLinear", py::is_final(),
+                           R"(A fully connected int8 layer, weights packed once: y = requantize((x - x_zero) (w - w_zero)^T + bias).
+
+multiplier = (x_scale * weight_scale) / y_scale, each step rounded to float32, as ONNX QLinearMatMul; with y_scale=None the
+result is float32(acc + bias) * (x_scale * weight_scale).
+
+Args:
+    weight: int8 or uint8 [out_features, in_features].
+    weight_scale: a scalar, or one per output feature.
+    bias: int32 [out_features], in units of x_scale * weight_scale.
+    x_scale, x_zero_point: of the activations.
+    weight_zero_point: a scalar, or one per output feature.
+    y_scale, y_zero_point, y_dtype: of the result; y_dtype int8 or uint8 (default).
+    clamp: (low, high) codes of the result, e.g. of a fused activation.
+
+Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)")
+      .def(py::init(&make_qlinear), py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"),
+           py::arg("x_zero_point") = 0, py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0,
+           py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
+      .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
+           "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
+      .def_property_readonly("isa", &ops::QLinear::isa, "The tier that packed the weights.")
+      .def_property_readonly("nbytes", &ops::QLinear::bytes, "Size of the packed weights.");
+  py::class_<ops::Linear>(m, "Linear", py::is_final(),
+                          R"(A fully connected float32 layer: y = clamp(x w^T + bias), the same bits on every tier.
+
+Args:
+    weight: float32 [out_features, in_features].
+    bias: float32 [out_features].
+    clamp: (low, high), e.g. (0, inf) for ReLU.)")
+      .def(py::init(&make_linear), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none())
+      .def("__call__", &call_linear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
+           "x: float32 [..., in_features]. Returns float32 [..., out_features].")
+      .def_property_readonly("isa", &ops::Linear::isa, "The tier that packed the weights.");
+}
+
+}  // namespace qkern::bindings

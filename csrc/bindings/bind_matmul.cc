@@ -1,0 +1,185 @@
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "bindings/ndarray.h"
+#include "isa/kernel_table.h"
+#include "ops/matmul.h"
+
+namespace qkern::bindings {
+namespace {
+
+// A right operand packed for matmul, immutable.
+struct PackedMatrix {
+  gemm::PackedWeights weights;
+  DType dtype;
+  const char* isa;
+};
+
+const unsigned char* end_of(const py::array& array) {
+  const auto* end = static_cast<const unsigned char*>(array.data());
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    if (array.shape(i) == 0) return end;
+    if (array.strides(i) > 0) end += (array.shape(i) - 1) * array.strides(i);
+  }
+  return end + array.itemsize();
+}
+
+PackedMatrix pack_matrix(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, DType dtype) {
+  return {ops::pack(data, depth, cols, depth_stride, col_stride, dtype == DType::Int8), dtype, isa::active_kernels().name};
+}
+
+std::shared_ptr<PackedMatrix> pack(const py::array& b) {
+  const DType dtype = dtype_of(b, "b", codes);
+  if (b.ndim() != 2) value_error("b has shape " + to_string(shape_of(b)) + "; expected 2 dimensions");
+  const void* data = b.data();
+  const Index depth = b.shape(0), cols = b.shape(1), depth_stride = b.strides(0), col_stride = b.strides(1);
+  const py::gil_scoped_release release;
+  return std::make_shared<PackedMatrix>(pack_matrix(data, depth, cols, depth_stride, col_stride, dtype));
+}
+
+[[noreturn]] void mismatch(const Shape& a, const Shape& b) {
+  value_error("matmul: shapes " + to_string(a) + " and " + to_string(b) + " do not match");
+}
+
+// The batch axes of both operands broadcast against each other, NumPy's rules.
+Shape broadcast_batch(const Shape& a, const Shape& b) {
+  const std::size_t rank_a = a.size() - 2, rank_b = b.size() - 2, rank = std::max(rank_a, rank_b);
+  Shape batch(rank);
+  for (std::size_t i = 0; i < rank; ++i) {
+    const Index from_a = i + rank_a >= rank ? a[i + rank_a - rank] : 1, from_b = i + rank_b >= rank ? b[i + rank_b - rank] : 1;
+    if (from_a != from_b && from_a != 1 && from_b != 1) mismatch(a, b);
+    batch[i] = from_a == 1 ? from_b : from_a;
+  }
+  return batch;
+}
+
+// Byte offset of batch index `i` in an array whose batch axes broadcast to `batch`.
+Index batch_offset(Index i, const Shape& batch, const Shape& shape, const Shape& strides) {
+  const std::size_t own = shape.size() - 2;
+  Index offset = 0;
+  for (std::size_t axis = batch.size(); axis-- > 0;) {
+    const Index at = i % batch[axis];
+    i /= batch[axis];
+    if (axis + own < batch.size()) continue;
+    const std::size_t mine = axis + own - batch.size();
+    if (shape[mine] != 1) offset += at * strides[mine];
+  }
+  return offset;
+}
+
+// An operand as at least two-dimensional: shape and byte strides.
+struct Operand {
+  Shape shape, strides;
+  bool was_vector;
+};
+
+Operand as_matrix(const py::array& array, const char* argument, bool left) {
+  Operand o{shape_of(array), Shape(array.strides(), array.strides() + array.ndim()), array.ndim() == 1};
+  if (o.shape.empty()) value_error(std::string("matmul: ") + argument + " has no dimensions");
+  if (o.was_vector) {
+    o.shape.insert(left ? o.shape.begin() : o.shape.end(), 1);
+    o.strides.insert(left ? o.strides.begin() : o.strides.end(), 1);
+  }
+  return o;
+}
+
+py::object matmul(py::array a, const py::object& b, const py::object& a_zero_point, const py::object& b_zero_point, const py::object& out) {
+  const DType a_type = dtype_of(a, "a", codes);
+  // The kernels read rows whose elements are neighbours; other strides are copied once.
+  if (a.ndim() > 0 && a.shape(a.ndim() - 1) > 1 && a.strides(a.ndim() - 1) != 1) a = py::array::ensure(a, py::array::c_style);
+  const Operand left = as_matrix(a, "a", true);
+
+  std::shared_ptr<PackedMatrix> packed;
+  py::array plain;
+  Operand right;
+  DType b_type;
+  if (py::isinstance<PackedMatrix>(b)) {
+    packed = b.cast<std::shared_ptr<PackedMatrix>>();
+    right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
+    b_type = packed->dtype;
+  } else if (py::isinstance<py::array>(b)) {
+    plain = py::reinterpret_borrow<py::array>(b);
+    b_type = dtype_of(plain, "b", codes);
+    right = as_matrix(plain, "b", false);
+  } else {
+    type_error("b must be an array or the result of pack()");
+  }
+
+  const std::size_t ra = left.shape.size(), rb = right.shape.size();
+  const Index rows = left.shape[ra - 2], depth = left.shape[ra - 1], cols = right.shape[rb - 1];
+  if (depth != right.shape[rb - 2]) mismatch(left.shape, right.shape);
+  const Shape batch = broadcast_batch(left.shape, right.shape);
+  const auto a_zero = zero_points(a_zero_point, "a_zero_point", rows, a_type);
+  const auto b_zero = zero_points(b_zero_point, "b_zero_point", cols, b_type);
+
+  Shape shape = batch;
+  if (!left.was_vector) shape.push_back(rows);
+  if (!right.was_vector) shape.push_back(cols);
+  Output output = packed ? Output(out, shape, DType::Int32, {&a}) : Output(out, shape, DType::Int32, {&a, &plain});
+  auto* result = static_cast<std::int32_t*>(output.data());
+  const auto* a_data = static_cast<const unsigned char*>(a.data());
+  const auto* a_end = end_of(a);
+  const auto* b_data = packed ? nullptr : static_cast<const unsigned char*>(plain.data());
+  {
+    const py::gil_scoped_release release;
+    std::optional<PackedMatrix> own;
+    Index own_offset = -1;
+    const Index count = product(batch);
+    for (Index i = 0; i < count; ++i) {
+      const PackedMatrix* weights = packed.get();
+      if (weights == nullptr) {
+        const Index offset = batch_offset(i, batch, right.shape, right.strides);
+        if (offset != own_offset) {
+          own.emplace(pack_matrix(b_data + offset, depth, cols, right.strides[rb - 2], right.strides[rb - 1], b_type));
+          own_offset = offset;
+        }
+        weights = &*own;
+      }
+      const ops::RowsView view{a_data + batch_offset(i, batch, left.shape, left.strides), a_end, rows, depth, left.strides[ra - 2], a_type == DType::Int8};
+      ops::matmul(view, a_zero, weights->weights, b_zero, result + i * rows * cols);
+    }
+  }
+  py::object value = output.finish();
+  return shape.empty() && out.is_none() ? value[py::tuple()] : value;
+}
+
+}  // namespace
+
+void bind_matmul(py::module_& m) {
+  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedMatrix", py::is_final(),
+                                                          "Right operand of matmul, packed once by pack() for the tier that was active then.")
+      .def_property_readonly("shape", [](const PackedMatrix& p) { return py::make_tuple(p.weights.depth(), p.weights.cols()); },
+                             "(depth, columns) of the matrix.")
+      .def_property_readonly("dtype", [](const PackedMatrix& p) { return to_numpy(p.dtype); }, "int8 or uint8.")
+      .def_property_readonly("isa", [](const PackedMatrix& p) { return p.isa; }, "The tier that packed it and multiplies with it.")
+      .def_property_readonly("nbytes", [](const PackedMatrix& p) { return p.weights.bytes(); }, "Size of the packed panels.")
+      .def("__repr__", [](const PackedMatrix& p) {
+        return "PackedMatrix(shape=(" + std::to_string(p.weights.depth()) + ", " + std::to_string(p.weights.cols()) + "), dtype=" + name_of(p.dtype) +
+               ", isa=" + p.isa + ")";
+      });
+  m.def("pack", &pack, py::arg("b"),
+        R"(Packs the right operand of matmul, once, for the active tier.
+
+Args:
+    b: int8 or uint8 [depth, columns], any strides.
+
+Raises ValueError unless b has 2 dimensions, TypeError for a wrong dtype.)");
+  m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::kw_only(), py::arg("a_zero_point") = 0, py::arg("b_zero_point") = 0,
+        py::arg("out") = py::none(),
+        R"(The exact int32 product of 8-bit matrices: sum of (a - a_zero_point) * (b - b_zero_point), modulo 2**32.
+
+Shapes as numpy.matmul: batch axes broadcast, 1-d operands are a row or a column. As ONNX MatMulInteger.
+
+Args:
+    a: int8 or uint8 [..., rows, depth] or [depth].
+    b: int8 or uint8 [..., depth, columns] or [depth], or the result of pack().
+    a_zero_point: within the range of a's dtype; a scalar, or one per row.
+    b_zero_point: within the range of b's dtype; a scalar, or one per column.
+    out: where the result goes; int32 of the result's shape.
+
+Returns int32 [..., rows, columns]. Raises ValueError for shapes that don't match or an invalid zero point, TypeError for a
+wrong dtype.)");
+}
+
+}  // namespace qkern::bindings

@@ -1,0 +1,108 @@
+#include "ops/quantize.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/ndarray.h"
+
+namespace qkern::bindings {
+namespace {
+
+// float32 as it is; other real floating types rounded to float32 first.
+py::array as_float32(const py::object& x) {
+  py::array array = py::array::ensure(x);
+  if (!array) {
+    PyErr_Clear();
+    type_error("x must be an array of floats");
+  }
+  if (array.dtype().kind() != 'f') type_error("x is " + std::string(py::str(static_cast<py::handle>(array.dtype()))) + "; expected float32");
+  return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+}
+
+// Both parameters with one value per channel where either has.
+struct Parameters {
+  std::vector<float> scale;
+  std::vector<std::int32_t> zero_point;
+  ops::AxisView view;
+};
+
+Parameters parameters(const py::object& scale, const py::object& zero_point, DType dtype, const Shape& shape, std::optional<Index> axis) {
+  if (axis) axis = normalize_axis(*axis, shape.size(), "axis");
+  const Index channels = axis ? shape[static_cast<std::size_t>(*axis)] : -1;
+  Parameters p{positive_floats(scale, "scale", channels), zero_points(zero_point, "zero_point", channels, dtype), {}};
+  if (p.scale.size() == 1 && p.zero_point.size() == 1) {
+    p.view = axis_view(shape, std::nullopt);
+    return p;
+  }
+  p.view = axis_view(shape, axis);
+  if (p.scale.size() == 1) p.scale.assign(p.zero_point.size(), p.scale[0]);
+  if (p.zero_point.size() == 1) p.zero_point.assign(p.scale.size(), p.zero_point[0]);
+  return p;
+}
+
+py::object quantize(const py::object& x, const py::object& scale, const py::object& zero_point, const py::object& dtype,
+                    std::optional<Index> axis, const py::object& out) {
+  const py::array input = as_float32(x);
+  const DType to = dtype.is_none() ? DType::Int8 : parse_dtype(dtype, "dtype", codes);
+  const Shape shape = shape_of(input);
+  const Parameters p = parameters(scale, zero_point, to, shape, axis);
+  Output output(out, shape, to, {&input});
+  const auto* from = static_cast<const float*>(input.data());
+  void* result = output.data();
+  {
+    const py::gil_scoped_release release;
+    ops::quantize(from, p.view, p.scale, p.zero_point, to, result);
+  }
+  return output.finish();
+}
+
+py::object dequantize(const py::array& q, const py::object& scale, const py::object& zero_point, std::optional<Index> axis, const py::object& out) {
+  const DType from_type = dtype_of(q, "q", {DType::Int8, DType::Uint8, DType::Int32});
+  const py::array input = contiguous(q);
+  const Shape shape = shape_of(input);
+  const Parameters p = parameters(scale, zero_point, from_type, shape, axis);
+  Output output(out, shape, DType::Float32, {&input});
+  const void* from = input.data();
+  auto* result = static_cast<float*>(output.data());
+  {
+    const py::gil_scoped_release release;
+    ops::dequantize(from, from_type, p.view, p.scale, p.zero_point, result);
+  }
+  return output.finish();
+}
+
+}  // namespace
+
+void bind_quantize(py::module_& m) {
+  m.def("quantize", &quantize, py::arg("x"), py::arg("scale"), py::arg("zero_point") = 0, py::kw_only(), py::arg("dtype") = py::none(),
+        py::arg("axis") = py::none(), py::arg("out") = py::none(),
+        R"(Quantizes floats to int8 or uint8.
+
+q = saturate(round_half_even(x / scale) + zero_point), a true division in float32, as ONNX QuantizeLinear. +-inf saturates,
+NaN becomes zero_point (real 0).
+
+Args:
+    x: floats of any shape; other types than float32 are rounded to float32 first.
+    scale: finite and > 0; a scalar, or one per index of `axis`.
+    zero_point: within the range of `dtype`; a scalar, or one per index of `axis`.
+    dtype: int8 (default) or uint8.
+    axis: the axis along which parameters vary.
+    out: where the result goes; same shape, of `dtype`.
+
+Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+  m.def("dequantize", &dequantize, py::arg("q"), py::arg("scale"), py::arg("zero_point") = 0, py::kw_only(), py::arg("axis") = py::none(),
+        py::arg("out") = py::none(),
+        R"(The real numbers of int8, uint8 or int32 codes.
+
+x = float32(q - zero_point) * scale, the subtraction in integers, as ONNX DequantizeLinear.
+
+Args:
+    q: int8, uint8 or int32 of any shape.
+    scale: finite and > 0; a scalar, or one per index of `axis`.
+    zero_point: within the range of q's dtype; a scalar, or one per index of `axis`.
+    axis: the axis along which parameters vary.
+    out: where the result goes; float32 of the same shape.
+
+Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+}
+
+}  // namespace qkern::bindings

@@ -1,0 +1,61 @@
+#include "ops/requantize.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/ndarray.h"
+
+namespace qkern::bindings {
+namespace {
+
+py::object requantize(const py::array& acc, const py::object& multiplier, std::int64_t zero, const py::object& dtype, Index axis,
+                      const py::object& bias, const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, const py::object& out) {
+  dtype_of(acc, "acc", {DType::Int32});
+  const py::array input = contiguous(acc);
+  const DType to = dtype.is_none() ? DType::Int8 : parse_dtype(dtype, "dtype", codes);
+  const Shape shape = shape_of(input);
+  // A 0-d accumulator has no axis; its parameters are scalars.
+  const std::optional<Index> at = shape.empty() ? std::nullopt : std::optional(normalize_axis(axis, shape.size(), "axis"));
+  const Index channels = at ? shape[static_cast<std::size_t>(*at)] : -1;
+  std::vector<float> multipliers = positive_floats(multiplier, "multiplier", channels);
+  std::vector<std::int32_t> biases{0};
+  if (!bias.is_none()) biases = integers(bias, "bias", channels, INT32_MIN, INT32_MAX);
+  const bool per_channel = multipliers.size() > 1 || biases.size() > 1;
+  if (per_channel && multipliers.size() == 1) multipliers.assign(biases.size(), multipliers[0]);
+  if (per_channel && biases.size() == 1) biases.assign(multipliers.size(), biases[0]);
+  const std::int32_t zero_code = zero_point(zero, "zero_point", to);
+  const ops::Codes bounds = parse_clamp(clamp, to);
+  Output output(out, shape, to, {&input});
+  const ops::AxisView view = axis_view(shape, per_channel ? at : std::nullopt);
+  const auto* from = static_cast<const std::int32_t*>(input.data());
+  void* result = output.data();
+  {
+    const py::gil_scoped_release release;
+    ops::requantize(from, view, multipliers, biases, zero_code, bounds, to, result);
+  }
+  return output.finish();
+}
+
+}  // namespace
+
+void bind_requantize(py::module_& m) {
+  m.def("requantize", &requantize, py::arg("acc"), py::arg("multiplier"), py::arg("zero_point") = 0, py::kw_only(), py::arg("dtype") = py::none(),
+        py::arg("axis") = -1, py::arg("bias") = py::none(), py::arg("clamp") = py::none(), py::arg("out") = py::none(),
+        R"(Brings int32 accumulators back to 8 bits.
+
+y = clamp(saturate(round_half_even(float32(acc + bias) * multiplier) + zero_point)), acc + bias modulo 2**32, as ONNX
+QLinearConv and QLinearMatMul compute it.
+
+Args:
+    acc: int32 of any shape.
+    multiplier: (a_scale * b_scale) / y_scale, finite and > 0; a scalar, or one per index of `axis`.
+    zero_point: within the range of `dtype`.
+    dtype: int8 (default) or uint8.
+    axis: the axis along which multiplier and bias vary.
+    bias: int32, a scalar or one per index of `axis`.
+    clamp: (low, high) codes, e.g. of a fused activation; default: the range of `dtype`.
+    out: where the result goes; same shape, of `dtype`.
+
+Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+}
+
+}  // namespace qkern::bindings

@@ -1,0 +1,38 @@
+// The list of what the extension exports; each operator binds itself in bind_<op>.cc.
+#include <pybind11/pybind11.h>
+
+#include "cpu/tiers.h"
+
+namespace qkern::bindings {
+void bind_isa(pybind11::module_& m);
+void bind_quantize(pybind11::module_& m);
+void bind_requantize(pybind11::module_& m);
+void bind_matmul(pybind11::module_& m);
+void bind_conv(pybind11::module_& m);
+void bind_linear(pybind11::module_& m);
+void bind_add(pybind11::module_& m);
+void bind_pool(pybind11::module_& m);
+void bind_lookup(pybind11::module_& m);
+void bind_layout(pybind11::module_& m);
+}  // namespace qkern::bindings
+
+PYBIND11_MODULE(_core, m) {
+  using namespace qkern::bindings;
+  try {
+    qkern::cpu::active();  // a wrong QKERN_ISA fails the import, not the first call
+  } catch (const std::runtime_error& error) {
+    throw pybind11::import_error(error.what());
+  }
+  m.doc() = "Compiled kernels of qkern; the public names are in the package qkern.";
+  m.attr("__version__") = QKERN_VERSION;
+  bind_isa(m);
+  bind_quantize(m);
+  bind_requantize(m);
+  bind_matmul(m);
+  bind_conv(m);
+  bind_linear(m);
+  bind_add(m);
+  bind_pool(m);
+  bind_lookup(m);
+  bind_layout(m);
+}

@@ -1,0 +1,83 @@
+// NumPy arrays in, NumPy arrays out: checks that name the argument, contiguous views, `out=`.
+//
+// Errors: TypeError for a wrong dtype, ValueError for everything else that is wrong with an argument.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/conv_image.h"
+#include "ops/requantize.h"
+
+namespace qkern::bindings {
+
+namespace py = pybind11;
+
+using Shape = std::vector<Index>;
+
+[[noreturn]] void value_error(const std::string& message);
+[[noreturn]] void type_error(const std::string& message);
+
+Shape shape_of(const py::array& array);
+std::string to_string(const Shape& shape);
+Index product(const Shape& shape, std::size_t begin, std::size_t end);
+inline Index product(const Shape& shape) { return product(shape, 0, shape.size()); }
+
+// The element type; TypeError naming `argument` and what would do where it is not one of `allowed`.
+DType dtype_of(const py::array& array, const char* argument, std::initializer_list<DType> allowed);
+inline constexpr std::initializer_list<DType> codes{DType::Int8, DType::Uint8};
+
+// A dtype given as an argument.
+DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed);
+py::dtype to_numpy(DType dtype);
+
+// `array` itself where it is C-contiguous and in native byte order, else such a copy.
+py::array contiguous(const py::array& array);
+
+// Floats (scales, multipliers): one, or one per channel. All finite and > 0. `axis_size` < 0: exactly one.
+std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size);
+float positive_float(double value, const char* argument);
+// Integers in [low, high]: one, or one per channel.
+std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high);
+std::vector<std::int32_t> zero_points(const py::handle& value, const char* argument, Index axis_size, DType dtype);
+std::int32_t zero_point(std::int64_t value, const char* argument, DType dtype);
+ops::Codes parse_clamp(const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, DType dtype);
+
+// The axis as a non-negative number; ValueError where it is out of range.
+Index normalize_axis(Index axis, std::size_t rank, const char* argument);
+ops::AxisView axis_view(const Shape& shape, std::optional<Index> axis);
+
+// Where a result goes: a new array, or `out`, checked for shape and dtype. Where `out` is strided or shares memory with an
+// input the kernel writes a temporary, copied at the end.
+class Output {
+ public:
+  Output(const py::object& out, const Shape& shape, DType dtype, std::initializer_list<const py::array*> inputs);
+  void* data() { return target_.mutable_data(); }
+  py::object finish();
+
+ private:
+  py::object out_;
+  py::array target_;
+  bool copies_ = false;
+};
+
+// Convolution geometry from Python arguments.
+struct Padding {
+  bool same = false;
+  std::vector<std::pair<Index, Index>> pairs;
+};
+std::vector<Index> per_axis(const py::object& value, const char* argument, std::size_t axes, Index at_least);
+Padding parse_padding(const py::object& padding, std::size_t axes);
+ops::Layout parse_layout(const std::string& layout);
+ops::Window make_window(const Shape& kernel, const std::vector<Index>& strides, const std::vector<Index>& dilations);
+// The window with the padding this image needs.
+ops::Window with_padding(ops::Window window, const Padding& padding, const ops::ImageShape& image, std::size_t axes);
+ops::ImageShape image_shape(const Shape& shape, ops::Layout layout, const char* argument);
+// Shape of the result; ValueError where the window does not fit into the padded image.
+Shape output_shape(const ops::ImageShape& image, const ops::Window& window, Index channels, ops::Layout layout, std::size_t axes);
+
+}  // namespace qkern::bindings

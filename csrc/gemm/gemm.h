@@ -1,0 +1,96 @@
+// The matrix product that every dense operator becomes:
+//
+//   out[r, c] = epilogue( sum over taps t, depth d of lhs(r, t)[d] * rhs[t, d, c] )
+//
+// This header holds what crosses the border between the operators (baseline code) and a tier's kernels: plain data.
+#pragma once
+
+#include "tensor/types.h"
+
+namespace qkern::gemm {
+
+// Left operand, read in place. Row r starts at
+//   data + (r / inner_rows) * outer_stride + (r % inner_rows) * inner_stride
+// and holds, for each tap, `tap_depth` elements at tap_offsets[t] from there. A matrix has one tap at offset 0; a
+// convolution has the output pixels as rows and the contiguous runs of its window as taps. Strides, in elements.
+struct Lhs {
+  const void* data;
+  Index inner_rows;
+  Index inner_stride;
+  Index outer_stride;
+  const Index* tap_offsets;
+  Index taps;
+  Index tap_depth;
+  const void* end;  // one past the last readable byte
+  bool is_signed;   // int8 rather than uint8; unused for float
+};
+
+// Right operand as packed: panels of the tile's columns (the last one narrower, a multiple of `lanes`), each
+// [tap][depth_group][lane][depth], zero padded.
+struct Rhs {
+  const void* panels;
+  Index cols;          // of the matrix, without padding
+  Index depth_groups;  // per tap
+  Index taps;
+};
+
+// Right operand as given: element (k, c) at data[k * depth_stride + c * col_stride], k = tap * tap_depth + d.
+struct RhsSource {
+  const void* data;
+  Index depth_stride;
+  Index col_stride;
+  Index cols;
+  Index taps;
+  Index tap_depth;
+  bool is_signed;
+};
+
+// row[r] * col[c], added to the int32 result: zero points that vary by row, or weights with a zero point of their own.
+struct RankOne {
+  const std::int32_t* row;
+  const std::int32_t* col;
+};
+
+// What becomes of an accumulator. Arrays by column are padded to a whole panel.
+//   Int32:      acc
+//   Int8/Uint8: clamp(round_half_even(float(acc) * multiplier[c]) + zero_point, low, high)
+//   Float32:    float(acc) * multiplier[c]              (int8 operands)
+//               clamp(acc + bias[c], low, high)         (float operands)
+// where acc already includes column_offset[c] and the rank-one terms, modulo 2^32.
+struct Epilogue {
+  DType kind = DType::Int32;
+  void* out = nullptr;
+  Index row_stride = 0;  // elements of out
+  const std::int32_t* column_offset = nullptr;
+  RankOne terms[2] = {};
+  int term_count = 0;
+  const float* multiplier = nullptr;
+  std::int32_t zero_point = 0;
+  std::int32_t low = 0, high = 0;
+  const float* bias = nullptr;
+  float float_low = 0, float_high = 0;
+};
+
+struct Range {
+  Index begin, end;
+};
+
+// A tier's matrix product: the shape of its tile and its functions.
+struct GemmKernels {
+  Index rows, cols, lanes, depth;
+  std::int32_t lhs_offset;  // added to signed activations inside the kernel; folds into the zero point
+  Index rhs_element_size;
+  // Writes the panels and, for int8, the sum of each column (after uint8 has been moved to int8 by -128).
+  void (*pack)(const RhsSource&, void* panels, std::int32_t* column_sums);
+  // Computes rows x panels of the product.
+  void (*run)(const Lhs&, const Rhs&, const Epilogue&, Range rows, Range panels);
+};
+
+// A depthwise convolution: one channel in, one out; lhs taps are window positions, tap_depth = channels.
+struct DepthwiseKernels {
+  Index lanes;  // channels are padded to a multiple: in the weights, and as readable bytes behind the input
+  // weights[tap][channels padded]: int16 with the zero point subtracted, or float.
+  void (*run)(const Lhs&, const void* weights, const Epilogue&, Range rows);
+};
+
+}  // namespace qkern::gemm

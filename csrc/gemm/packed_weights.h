@@ -1,0 +1,42 @@
+// A right operand packed once: panels, column sums, and the tier that packed it (its bytes mean nothing to another).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "gemm/gemm.h"
+
+namespace qkern::gemm {
+
+class PackedWeights {
+ public:
+  // `kernels` must outlive this. Throws std::bad_alloc.
+  PackedWeights(const GemmKernels& kernels, const RhsSource& source);
+
+  const GemmKernels& kernels() const { return *kernels_; }
+  Rhs rhs() const { return {panels_.get(), cols_, depth_groups_, taps_}; }
+  Index cols() const { return cols_; }
+  Index padded_cols() const { return round_up(cols_, kernels_->lanes); }
+  Index panels() const { return divide_up(cols_, kernels_->cols); }
+  Index taps() const { return taps_; }
+  Index tap_depth() const { return tap_depth_; }
+  Index depth() const { return taps_ * tap_depth_; }
+  std::size_t bytes() const { return bytes_; }
+  // int8 only: sums over depth of each column as packed, and what packing subtracted from every element (0 or 128).
+  const std::vector<std::int32_t>& column_sums() const { return column_sums_; }
+  std::int32_t shift() const { return shift_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  const GemmKernels* kernels_;
+  Index cols_, taps_, tap_depth_, depth_groups_;
+  std::int32_t shift_;
+  std::size_t bytes_;
+  std::unique_ptr<std::byte[], Free> panels_;
+  std::vector<std::int32_t> column_sums_;
+};
+
+}  // namespace qkern::gemm

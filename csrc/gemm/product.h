@@ -1,0 +1,41 @@
+// Baseline code around a tier's matrix product: zero points, and splitting the work over threads.
+//
+//   sum (a - za)(b - zb) = sum a' b'  -  za' sum b'  -  zb' (sum a - depth za)
+//
+// with b' = b - shift as packed and zb' = zb - shift; a' = a + offset as the kernel sees it and za' = za + offset. The first
+// term is the kernel's; the second one number per column; the third a product of a row and a column vector, absent where zb' = 0.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "gemm/gemm.h"
+#include "gemm/packed_weights.h"
+
+namespace qkern::gemm {
+
+// One zero point, or one per row / column.
+using ZeroPoints = std::span<const std::int32_t>;
+
+// What turns the kernel's sum into the exact one. Points into its own vectors: keep it alive while the epilogue is used.
+class Corrections {
+ public:
+  // `lhs` and its `rows` are read where a weight zero point makes row sums necessary.
+  Corrections(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero);
+  void apply(Epilogue& epilogue) const;
+
+ private:
+  std::vector<std::int32_t> column_offset_, row_zero_, row_sum_, column_zero_;
+  const std::int32_t* column_sums_;
+};
+
+// -za' * column sum of each column, the part that needs no activations: for a layer with one zero point per operand.
+std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero);
+
+// True where some weight zero point differs from what packing already subtracted.
+bool needs_row_sums(const PackedWeights& weights, ZeroPoints rhs_zero);
+
+// Runs the product on the threads it is worth.
+void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows);
+
+}  // namespace qkern::gemm

@@ -1,0 +1,66 @@
+// Tier avx2. There is no exact u8 x s8 instruction here: vpmaddubsw saturates a pair of products at 32767. vpmaddwd on int16
+// is exact for every value: the driver widens lhs once per block of rows, rhs is widened as it is loaded.
+#include "isa/make_kernel_table.h"
+#include "isa/tile_avx2.h"
+
+namespace qkern::isa {
+namespace {
+
+// 6 x 16: 12 accumulators, 2 columns of rhs (16 bytes widened to 8 lanes x 2 depths), 1 broadcast of lhs, 1 product.
+struct Int8Avx2 {
+  using Lhs = std::int16_t;
+  using Rhs = std::int8_t;
+  using Acc = std::int32_t;
+  static constexpr int rows = 6, cols = 16, lanes = 8, depth = 2;
+  static constexpr std::int32_t lhs_offset = 0;
+
+  template <int Rows, int Vectors>
+  static void run(const gemm::TileArgs<Int8Avx2>& args) {
+    __m256i sum[Rows][Vectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
+    }
+    const std::int8_t* rhs = args.panel;
+    for (Index tap = 0; tap < args.taps; ++tap) {
+      const std::int16_t* lhs[Rows];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
+      for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 16) {
+        __m256i b[Vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rhs + v * 16)));
+#pragma GCC unroll 6
+        for (int r = 0; r < Rows; ++r) {
+          const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + g * 2));
+#pragma GCC unroll 2
+          for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(a, b[v]));
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) _mm256_store_si256(reinterpret_cast<__m256i*>(args.tile) + r * Vectors + v, sum[r][v]);
+    }
+  }
+};
+
+struct Tier {
+  static constexpr const char* name = "avx2";
+  static constexpr int vector_bytes = 32;
+  using Int8Kernel = Int8Avx2;
+  using Float32Kernel = Float32Avx2;
+  template <class Vector>
+  static Vector multiply_add(Vector a, Vector b, Vector sum) { return multiply_add_avx2(a, b, sum); }
+};
+
+}  // namespace
+
+const KernelTable& kernel_table_avx2() {
+  static constexpr KernelTable table = make_kernel_table<Tier>();
+  return table;
+}
+
+}  // namespace qkern::isa

@@ -1,0 +1,77 @@
+// Tier avx_vnni: vpdpbusd on 256 bits, u8 x s8, four products summed into int32 without saturation. Signed lhs is moved to
+// uint8 by one xor in the register.
+#include "isa/make_kernel_table.h"
+#include "isa/tile_avx2.h"
+
+namespace qkern::isa {
+namespace {
+
+// The same instruction has a second encoding on AVX-512 processors, which lets those test this tier (CMake option
+// QKERN_AVX_VNNI_EVEX).
+inline __m256i dot_accumulate(__m256i sum, __m256i lhs_u8, __m256i rhs_i8) {
+#ifdef QKERN_AVX_VNNI_EVEX
+  return _mm256_dpbusd_epi32(sum, lhs_u8, rhs_i8);
+#else
+  return _mm256_dpbusd_avx_epi32(sum, lhs_u8, rhs_i8);
+#endif
+}
+
+// 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs, 1 flip mask: all 16 registers.
+struct Int8AvxVnni {
+  using Lhs = std::uint8_t;
+  using Rhs = std::int8_t;
+  using Acc = std::int32_t;
+  static constexpr int rows = 6, cols = 16, lanes = 8, depth = 4;
+  static constexpr std::int32_t lhs_offset = 128;
+
+  template <int Rows, int Vectors>
+  static void run(const gemm::TileArgs<Int8AvxVnni>& args) {
+    __m256i sum[Rows][Vectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
+    }
+    const __m256i flip = _mm256_set1_epi32(static_cast<int>(args.lhs_flip));
+    const std::int8_t* rhs = args.panel;
+    for (Index tap = 0; tap < args.taps; ++tap) {
+      const std::uint8_t* lhs[Rows];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
+      for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 32) {
+        __m256i b[Vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rhs) + v);
+#pragma GCC unroll 6
+        for (int r = 0; r < Rows; ++r) {
+          const __m256i a = _mm256_xor_si256(_mm256_set1_epi32(load_i32(lhs[r] + g * 4)), flip);
+#pragma GCC unroll 2
+          for (int v = 0; v < Vectors; ++v) sum[r][v] = dot_accumulate(sum[r][v], a, b[v]);
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) _mm256_store_si256(reinterpret_cast<__m256i*>(args.tile) + r * Vectors + v, sum[r][v]);
+    }
+  }
+};
+
+struct Tier {
+  static constexpr const char* name = "avx_vnni";
+  static constexpr int vector_bytes = 32;
+  using Int8Kernel = Int8AvxVnni;
+  using Float32Kernel = Float32Avx2;
+  template <class Vector>
+  static Vector multiply_add(Vector a, Vector b, Vector sum) { return multiply_add_avx2(a, b, sum); }
+};
+
+}  // namespace
+
+const KernelTable& kernel_table_avx_vnni() {
+  static constexpr KernelTable table = make_kernel_table<Tier>();
+  return table;
+}
+
+}  // namespace qkern::isa

@@ -1,0 +1,31 @@
+// A tier = one table of functions. csrc/isa/CMakeLists.txt lists the tiers; each <tier>.cc fills its table from the templates
+// of gemm/, conv/ and elementwise/, so that a tier is complete or does not compile.
+//
+// A tier is a struct in an anonymous namespace (no instance is shared between files compiled with different flags):
+//   name                      its one spelling
+//   Int8Kernel, Float32Kernel gemm::MicroKernel
+//   vector_bytes              width of a register
+//   multiply_add(a, b, sum)   a * b + sum on a vector of floats, rounded once
+#pragma once
+
+#include "elementwise/kernels.h"
+#include "gemm/gemm.h"
+
+namespace qkern::isa {
+
+struct KernelTable {
+  const char* name;
+  gemm::GemmKernels int8;
+  gemm::GemmKernels float32;
+  gemm::DepthwiseKernels depthwise_int8;
+  gemm::DepthwiseKernels depthwise_float32;
+  elementwise::Kernels elementwise;
+};
+
+// The table of the tier at `index` of cpu::tiers().
+const KernelTable& kernel_table(int index);
+
+// The table new work uses: the active tier's.
+const KernelTable& active_kernels();
+
+}  // namespace qkern::isa

@@ -1,0 +1,248 @@
+#include "ops/conv.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "gemm/product.h"
+#include "isa/kernel_table.h"
+#include "tensor/scratch.h"
+#include "threading/parallel_for.h"
+
+namespace qkern::ops {
+namespace {
+
+Index taps_of(const Window& window) { return window.kernel[0] * window.kernel[1] * window.kernel[2]; }
+
+// [out, in, taps] -> [out, taps, in]: the order in which a window is read channels last.
+template <class T>
+std::vector<T> channels_last_weights(const ConvWeights& weights) {
+  const Index in = weights.in_channels / weights.groups, taps = taps_of(weights.window);
+  std::vector<T> copy(static_cast<std::size_t>(weights.out_channels * in * taps));
+  to_channels_last(weights.data, weights.out_channels, in, taps, static_cast<Index>(sizeof(T)), copy.data());
+  return copy;
+}
+
+bool is_depthwise(const ConvWeights& weights) {
+  return weights.groups > 1 && weights.groups == weights.in_channels && weights.groups == weights.out_channels;
+}
+
+std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value); }
+
+}  // namespace
+
+Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero,
+           std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
+    : isa_(isa::active_kernels().name),
+      window_(weights.window),
+      in_channels_(weights.in_channels),
+      out_channels_(weights.out_channels),
+      groups_(weights.groups),
+      is_float_(false),
+      depthwise_(is_depthwise(weights)),
+      merge_width_(!depthwise_ && groups_ == 1 && window_.dilation[2] == 1),
+      output_(output),
+      layout_(layout),
+      x_zero_(x_zero),
+      depthwise_kernels_(isa::active_kernels().depthwise_int8),
+      w_zero_(static_cast<std::size_t>(out_channels_)) {
+  for (std::size_t c = 0; c < w_zero_.size(); ++c) w_zero_[c] = w_zero[w_zero.size() == 1 ? 0 : c];
+  if (depthwise_) pack_depthwise(weights, depthwise_kernels_.lanes);
+  else pack_groups(weights, isa::active_kernels().int8);
+  set_channel_arrays(w_scale, bias, x_scale);
+}
+
+Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout)
+    : isa_(isa::active_kernels().name),
+      window_(weights.window),
+      in_channels_(weights.in_channels),
+      out_channels_(weights.out_channels),
+      groups_(weights.groups),
+      is_float_(true),
+      depthwise_(is_depthwise(weights)),
+      merge_width_(!depthwise_ && groups_ == 1 && window_.dilation[2] == 1),
+      output_{DType::Float32, 1, 0, {}},
+      layout_(layout),
+      low_(low),
+      high_(high),
+      depthwise_kernels_(isa::active_kernels().depthwise_float32) {
+  if (depthwise_) pack_depthwise(weights, depthwise_kernels_.lanes);
+  else pack_groups(weights, isa::active_kernels().float32);
+  const std::size_t group_cols = static_cast<std::size_t>(out_channels_ / groups_);
+  const Index padded = depthwise_ ? round_up(out_channels_, depthwise_kernels_.lanes) : packed_[0].padded_cols() * groups_;
+  float_bias_.resize(static_cast<std::size_t>(padded));
+  for (std::size_t c = 0; c < bias.size(); ++c) {
+    const std::size_t at = depthwise_ ? c : c / group_cols * static_cast<std::size_t>(packed_[0].padded_cols()) + c % group_cols;
+    float_bias_[at] = bias[c];
+  }
+}
+
+void Conv::pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels) {
+  const Index group_out = out_channels_ / groups_, group_in = in_channels_ / groups_, taps = taps_of(window_);
+  const Index runs = merge_width_ ? taps / window_.kernel[2] : taps;
+  const Index size = size_of(weights.dtype), depth = group_in * taps;
+  std::vector<std::uint8_t> bytes;
+  std::vector<float> floats;
+  const unsigned char* ordered = static_cast<const unsigned char*>(weights.data);
+  if (taps > 1 && group_in > 1) {
+    if (size == 1) bytes = channels_last_weights<std::uint8_t>(weights), ordered = bytes.data();
+    else floats = channels_last_weights<float>(weights), ordered = reinterpret_cast<const unsigned char*>(floats.data());
+  }
+  packed_.reserve(static_cast<std::size_t>(groups_));
+  for (Index g = 0; g < groups_; ++g) {
+    packed_.emplace_back(kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs,
+                                                  weights.dtype != DType::Uint8});
+  }
+}
+
+void Conv::pack_depthwise(const ConvWeights& weights, Index lanes) {
+  const Index taps = taps_of(window_), padded = round_up(out_channels_, lanes);
+  const auto count = static_cast<std::size_t>(taps * padded);
+  if (is_float_) {
+    depthwise_float_.resize(count);
+    const auto* from = static_cast<const float*>(weights.data);
+    for (Index c = 0; c < out_channels_; ++c) {
+      for (Index t = 0; t < taps; ++t) depthwise_float_[static_cast<std::size_t>(t * padded + c)] = from[c * taps + t];
+    }
+    return;
+  }
+  depthwise_int8_.resize(count);
+  depthwise_sums_.resize(static_cast<std::size_t>(padded));
+  for (Index c = 0; c < out_channels_; ++c) {
+    for (Index t = 0; t < taps; ++t) {
+      const Index i = c * taps + t;
+      const std::int32_t value = weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i]
+                                                              : static_cast<const std::uint8_t*>(weights.data)[i];
+      const std::int32_t centred = value - w_zero_[static_cast<std::size_t>(c)];
+      depthwise_int8_[static_cast<std::size_t>(t * padded + c)] = static_cast<std::int16_t>(centred);
+      depthwise_sums_[static_cast<std::size_t>(c)] += centred;
+    }
+  }
+}
+
+void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const std::int32_t> bias, float x_scale) {
+  const Index group_cols = out_channels_ / groups_;
+  const Index padded_group = depthwise_ ? 1 : packed_[0].padded_cols();
+  const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_kernels_.lanes) : padded_group * groups_);
+  const std::vector<float> scales = w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_))
+                                                    : multipliers(x_scale, w_scale, out_channels_, output_);
+  multiplier_.resize(total);
+  for (const bool is_signed : {false, true}) {
+    auto& offset = column_offset_[is_signed];
+    if (depthwise_) {
+      offset.resize(total);
+      for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) {
+        offset[c] = wrap(0u - static_cast<std::uint32_t>(x_zero_) * static_cast<std::uint32_t>(depthwise_sums_[c]));
+      }
+    } else {
+      for (const auto& group : packed_) {
+        const auto part = gemm::column_offsets(group, is_signed, x_zero_);
+        offset.insert(offset.end(), part.begin(), part.end());
+      }
+    }
+    for (Index c = 0; c < out_channels_; ++c) {
+      const auto at = static_cast<std::size_t>(depthwise_ ? c : c / group_cols * padded_group + c % group_cols);
+      multiplier_[at] = scales[static_cast<std::size_t>(c)];
+      if (!bias.empty()) {
+        offset[at] = wrap(static_cast<std::uint32_t>(offset[at]) + static_cast<std::uint32_t>(bias[static_cast<std::size_t>(c)]));
+      }
+    }
+  }
+}
+
+std::size_t Conv::bytes() const {
+  std::size_t total = depthwise_int8_.size() * sizeof(std::int16_t) + depthwise_float_.size() * sizeof(float);
+  for (const auto& group : packed_) total += group.bytes();
+  return total;
+}
+
+bool Conv::may_overrun(const ImageShape& image) const {
+  if (depthwise_) return image.channels % depthwise_kernels_.lanes != 0;
+  // The driver copies the rows that would leave a matrix; windows and channel slices it can't tell apart from the next pixel's.
+  const bool plain = taps_of(window_) == 1 && groups_ == 1;
+  return !plain && packed_[0].tap_depth() % packed_[0].kernels().depth != 0;
+}
+
+void Conv::run_group(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows, std::size_t group) const {
+  const gemm::PackedWeights& weights = packed_[group];
+  const Index group_cols = out_channels_ / groups_, g = static_cast<Index>(group);
+  const auto at = group * static_cast<std::size_t>(weights.padded_cols());
+  lhs.data = static_cast<const unsigned char*>(lhs.data) + g * (in_channels_ / groups_) * (is_float_ ? 4 : 1);
+  epilogue.out = static_cast<unsigned char*>(epilogue.out) + g * group_cols * size_of(output_.dtype);
+  if (is_float_) {
+    epilogue.bias = float_bias_.data() + at;
+    gemm::run(weights, lhs, epilogue, rows);
+    return;
+  }
+  epilogue.multiplier = multiplier_.data() + at;
+  const gemm::ZeroPoints zeros(w_zero_.data() + group * static_cast<std::size_t>(group_cols), static_cast<std::size_t>(group_cols));
+  if (gemm::needs_row_sums(weights, zeros)) {
+    const gemm::Corrections corrections(weights, lhs, rows, {&x_zero_, 1}, zeros);
+    corrections.apply(epilogue);
+    epilogue.column_offset = column_offset_[lhs.is_signed].data() + at;
+    gemm::run(weights, lhs, epilogue, rows);
+  } else {
+    epilogue.column_offset = column_offset_[lhs.is_signed].data() + at;
+    gemm::run(weights, lhs, epilogue, rows);
+  }
+}
+
+void Conv::run_plane(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows) const {
+  if (!depthwise_) {
+    for (std::size_t g = 0; g < packed_.size(); ++g) run_group(lhs, epilogue, rows, g);
+    return;
+  }
+  epilogue.column_offset = column_offset_[lhs.is_signed].data();
+  epilogue.multiplier = multiplier_.data();
+  epilogue.bias = float_bias_.data();
+  const void* weights = is_float_ ? static_cast<const void*>(depthwise_float_.data()) : depthwise_int8_.data();
+  threading::parallel_for(rows, lhs.taps * out_channels_, [&](Index begin, Index end) {
+    depthwise_kernels_.run(lhs, weights, epilogue, {begin, end});
+  });
+}
+
+void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Window& window, void* y) const {
+  const Sizes out = output_size(image, window);
+  const Index rows = out[1] * out[2], out_pixels = out[0] * rows;
+  if (image.batch * out_pixels == 0) return;
+  const auto zero = static_cast<std::uint8_t>(x_zero_);
+  static constexpr float float_zero = 0;
+  const PreparedImage prepared =
+      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image));
+  const std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
+
+  const bool transposes = layout_ == Layout::ChannelsFirst && out_channels_ > 1;
+  const Index size = size_of(output_.dtype);
+  void* pixels_last = y;
+  if (transposes) {
+    pixels_last = tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(image.batch * out_pixels * out_channels_ * size));
+  }
+  gemm::Epilogue epilogue = make_epilogue(output_);
+  epilogue.row_stride = out_channels_;
+  epilogue.float_low = low_;
+  epilogue.float_high = high_;
+
+  // A window of one position without stride makes all planes one matrix.
+  const bool one_matrix = taps_of(window) == 1 && window.stride == Sizes{1, 1, 1};
+  const Index planes = one_matrix ? 1 : image.batch * out[0];
+  const Index plane_rows = one_matrix ? image.batch * out_pixels : rows;
+  const auto run_planes = [&](Index begin, Index end) {
+    for (Index plane = begin; plane < end; ++plane) {
+      gemm::Lhs lhs = plane_lhs(prepared, window, out, plane, x_dtype == DType::Int8);
+      if (one_matrix) lhs.inner_rows = plane_rows;
+      lhs.tap_offsets = taps.data();
+      lhs.taps = static_cast<Index>(taps.size());
+      lhs.tap_depth = depthwise_ ? image.channels : packed_[0].tap_depth();
+      gemm::Epilogue to = epilogue;
+      to.out = static_cast<unsigned char*>(pixels_last) + plane * rows * out_channels_ * size;
+      run_plane(lhs, to, plane_rows);
+    }
+  };
+  // Whole planes to each thread where there are enough; else the threads share each plane.
+  const Index plane_work = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
+  if (planes >= 2 * threading::num_threads()) threading::parallel_for(planes, plane_work, run_planes);
+  else run_planes(0, planes);
+
+  if (transposes) to_channels_first(pixels_last, image.batch, out_channels_, out_pixels, size, y);
+}
+
+}  // namespace qkern::ops

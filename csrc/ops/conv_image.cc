@@ -1,0 +1,155 @@
+#include "ops/conv_image.h"
+
+#include <cstring>
+
+#include "tensor/scratch.h"
+#include "threading/parallel_for.h"
+
+namespace qkern::ops {
+namespace {
+
+constexpr Index slack = 256;  // bytes readable behind a copied image
+
+template <class T>
+void fill_with(T* to, Index count, const void* element) {
+  T value;
+  std::memcpy(&value, element, sizeof value);
+  for (Index i = 0; i < count; ++i) to[i] = value;
+}
+
+// One row of pixels: [channels] runs at `channel_stride`, `pixel_stride` -> channels last.
+template <class T>
+void copy_row(const T* from, Index channel_stride, Index pixel_stride, Index pixels, Index channels, T* to) {
+  if (channel_stride == 1) {
+    std::memcpy(to, from, static_cast<std::size_t>(pixels * channels) * sizeof(T));
+    return;
+  }
+  constexpr Index block = 64;  // pixels whose output lines stay in L1 while the channels go by
+  for (Index begin = 0; begin < pixels; begin += block) {
+    const Index end = begin + block < pixels ? begin + block : pixels;
+    for (Index c = 0; c < channels; ++c) {
+      for (Index p = begin; p < end; ++p) to[p * channels + c] = from[c * channel_stride + p * pixel_stride];
+    }
+  }
+}
+
+template <class T>
+void copy_with_borders(const T* x, const ImageShape& image, Layout layout, const Window& window, const Sizes& size, const void* fill, T* out) {
+  const Index channels = image.channels;
+  const auto [depth, height, width] = image.size;
+  const bool last = layout == Layout::ChannelsLast;
+  const Index row = size[2] * channels, image_elements = image.pixels() * channels;
+  threading::parallel_for(image.batch * size[0] * size[1], row, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      T* to = out + i * row;
+      const Index h = i % size[1] - window.pad_begin[1], d = i / size[1] % size[0] - window.pad_begin[0], n = i / size[1] / size[0];
+      if (h < 0 || h >= height || d < 0 || d >= depth) {
+        fill_with(to, row, fill);
+        continue;
+      }
+      const T* from = x + n * image_elements + (d * height + h) * width * (last ? channels : 1);
+      fill_with(to, window.pad_begin[2] * channels, fill);
+      to += window.pad_begin[2] * channels;
+      copy_row(from, last ? 1 : image.pixels(), last ? channels : 1, width, channels, to);
+      fill_with(to + width * channels, window.pad_end[2] * channels, fill);
+    }
+  });
+}
+
+template <class T>
+void transpose(const T* x, Index batch, Index rows, Index cols, T* y) {
+  // Blocks keep both sides' cache lines in L1.
+  constexpr Index block = 32;
+  const Index row_blocks = divide_up(rows, block);
+  threading::parallel_for(batch * row_blocks, block * cols, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const T* from = x + i / row_blocks * rows * cols;
+      T* to = y + i / row_blocks * rows * cols;
+      const Index r0 = i % row_blocks * block, r1 = r0 + block < rows ? r0 + block : rows;
+      for (Index c0 = 0; c0 < cols; c0 += block) {
+        const Index c1 = c0 + block < cols ? c0 + block : cols;
+        for (Index c = c0; c < c1; ++c) {
+          for (Index r = r0; r < r1; ++r) to[c * rows + r] = from[r * cols + c];
+        }
+      }
+    }
+  });
+}
+
+void transpose_any(const void* x, Index batch, Index rows, Index cols, Index element_size, void* y) {
+  if (element_size == 1) transpose(static_cast<const std::uint8_t*>(x), batch, rows, cols, static_cast<std::uint8_t*>(y));
+  else transpose(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
+}
+
+bool has_borders(const Window& window) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (window.pad_begin[i] != 0 || window.pad_end[i] != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Sizes output_size(const ImageShape& image, const Window& window) {
+  Sizes out;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Index room = image.size[i] + window.pad_begin[i] + window.pad_end[i] - (window.dilation[i] * (window.kernel[i] - 1) + 1);
+    out[i] = room < 0 ? -1 : room / window.stride[i] + 1;
+  }
+  return out;
+}
+
+PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size,
+                      const void* fill, bool may_overrun) {
+  const bool already_last = layout == Layout::ChannelsLast || image.channels == 1;
+  const Index bytes = image.batch * image.pixels() * image.channels * element_size;
+  if (already_last && !has_borders(window) && !may_overrun) {
+    return {x, static_cast<const unsigned char*>(x) + bytes, image.size, image.channels, element_size};
+  }
+  Sizes size = image.size;
+  for (std::size_t i = 0; i < 3; ++i) size[i] += window.pad_begin[i] + window.pad_end[i];
+  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * element_size;
+  void* copy = tensor::scratch(tensor::Scratch::PaddedInput, static_cast<std::size_t>(padded + slack));
+  if (element_size == 1) {
+    copy_with_borders(static_cast<const std::uint8_t*>(x), image, layout, window, size, fill, static_cast<std::uint8_t*>(copy));
+  } else {
+    copy_with_borders(static_cast<const std::uint32_t*>(x), image, layout, window, size, fill, static_cast<std::uint32_t*>(copy));
+  }
+  std::memset(static_cast<unsigned char*>(copy) + padded, 0, slack);
+  return {copy, nullptr, size, image.channels, element_size};
+}
+
+std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width) {
+  std::vector<Index> offsets;
+  for (Index d = 0; d < window.kernel[0]; ++d) {
+    for (Index h = 0; h < window.kernel[1]; ++h) {
+      for (Index w = 0; w < (merge_width ? 1 : window.kernel[2]); ++w) {
+        const Index row = d * window.dilation[0] * image.size[1] + h * window.dilation[1];
+        offsets.push_back((row * image.size[2] + w * window.dilation[2]) * image.channels);
+      }
+    }
+  }
+  return offsets;
+}
+
+gemm::Lhs plane_lhs(const PreparedImage& image, const Window& window, const Sizes& out, Index plane, bool is_signed) {
+  const Index depth = plane / out[0] * image.size[0] + plane % out[0] * window.stride[0];
+  const Index start = depth * image.size[1] * image.size[2] * image.channels;
+  gemm::Lhs lhs{};
+  lhs.data = static_cast<const unsigned char*>(image.data) + start * image.element_size;
+  lhs.inner_rows = out[2];
+  lhs.inner_stride = window.stride[2] * image.channels;
+  lhs.outer_stride = window.stride[1] * image.size[2] * image.channels;
+  lhs.end = image.end;
+  lhs.is_signed = is_signed;
+  return lhs;
+}
+
+void to_channels_last(const void* x, Index batch, Index channels, Index pixels, Index element_size, void* y) {
+  transpose_any(x, batch, channels, pixels, element_size, y);
+}
+void to_channels_first(const void* x, Index batch, Index channels, Index pixels, Index element_size, void* y) {
+  transpose_any(x, batch, pixels, channels, element_size, y);
+}
+
+}  // namespace qkern::ops

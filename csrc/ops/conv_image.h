@@ -1,0 +1,57 @@
+// Windows over images: the geometry that convolution and pooling share.
+//
+// Everything is three-dimensional and channels last here ([batch, depth, height, width, channels]); missing leading axes have
+// size 1. A window never leaves the image, because its borders are copied once: then output pixels are rows, window positions are
+// offsets, and a kernel needs to know no more (gemm::Lhs).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "gemm/gemm.h"
+
+namespace qkern::ops {
+
+using Sizes = std::array<Index, 3>;  // depth, height, width
+
+enum class Layout { ChannelsFirst, ChannelsLast };
+
+struct Window {
+  Sizes kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1}, pad_begin{0, 0, 0}, pad_end{0, 0, 0};
+};
+
+struct ImageShape {
+  Index batch = 1, channels = 1;
+  Sizes size{1, 1, 1};
+  Index pixels() const { return size[0] * size[1] * size[2]; }
+};
+
+// Size of the output along each axis; negative where the window does not fit.
+Sizes output_size(const ImageShape& image, const Window& window);
+
+// An image whose windows can be read anywhere, channels last: the caller's own memory where that is possible, else a copy in
+// scratch memory (valid until the thread prepares the next one).
+struct PreparedImage {
+  const void* data;
+  const void* end;  // one past the last byte that may be read; nullptr: any overrun of 256 bytes is fine
+  Sizes size;       // with borders
+  Index channels;
+  Index element_size;
+};
+
+// `fill`: the element (of `element_size` 1 or 4 bytes) that borders hold. `may_overrun`: the kernels read past the last pixel.
+PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size,
+                      const void* fill, bool may_overrun);
+
+// Offsets, in elements, of the window positions from the first; with `merge_width`, positions along the width are one run.
+std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width);
+
+// The output pixels of one plane (batch x output depth) as rows of a product: row r is pixel (r / width, r % width). Taps are the
+// caller's to add.
+gemm::Lhs plane_lhs(const PreparedImage& image, const Window& window, const Sizes& out, Index plane, bool is_signed);
+
+// channels first <-> channels last, contiguous, element_size 1 or 4.
+void to_channels_last(const void* x, Index batch, Index channels, Index pixels, Index element_size, void* y);
+void to_channels_first(const void* x, Index batch, Index channels, Index pixels, Index element_size, void* y);
+
+}  // namespace qkern::ops

@@ -1,0 +1,59 @@
+// y[m, n] = epilogue( sum over k of (x[m, k] - x_zero)(w[n, k] - w_zero[n]) + bias[n] ), weights packed once.
+//
+// Linear is the FP32 layer: y = clamp(x w^T + bias), one fused multiply-add per step of depth in order, so that every tier
+// gives the same bits.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "gemm/packed_weights.h"
+#include "ops/channels.h"
+#include "ops/matmul.h"
+
+namespace qkern::ops {
+
+class QLinear {
+ public:
+  // weight [out, in] contiguous; w_scale, w_zero: 1 or `out` values; bias: none or `out`.
+  QLinear(const void* weight, bool weight_signed, Index out_features, Index in_features, std::span<const float> w_scale,
+          std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output);
+
+  void run(const RowsView& x, void* y) const;
+
+  Index in_features() const { return weights_.depth(); }
+  Index out_features() const { return weights_.cols(); }
+  const LayerOutput& output() const { return output_; }
+  std::int32_t x_zero_point() const { return x_zero_; }
+  std::size_t bytes() const { return weights_.bytes(); }
+  const char* isa() const { return isa_; }
+
+ private:
+  const char* isa_;
+  gemm::PackedWeights weights_;
+  LayerOutput output_;
+  std::int32_t x_zero_;
+  std::vector<std::int32_t> w_zero_, column_offset_[2];  // [0] uint8 activations, [1] int8
+  std::vector<std::int32_t> bias_;
+  std::vector<float> multiplier_;
+};
+
+class Linear {
+ public:
+  Linear(const float* weight, Index out_features, Index in_features, std::span<const float> bias, float low, float high);
+
+  // x: rows of `depth` floats.
+  void run(const RowsView& x, float* y) const;
+
+  Index in_features() const { return weights_.depth(); }
+  Index out_features() const { return weights_.cols(); }
+  const char* isa() const { return isa_; }
+
+ private:
+  const char* isa_;
+  gemm::PackedWeights weights_;
+  std::vector<float> bias_;
+  float low_, high_;
+};
+
+}  // namespace qkern::ops

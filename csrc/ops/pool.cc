@@ -1,0 +1,121 @@
+#include "ops/pool.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "isa/kernel_table.h"
+#include "tensor/scratch.h"
+#include "threading/parallel_for.h"
+
+namespace qkern::ops {
+namespace {
+
+// Calls row(address of the window's first position, output row index, plane, row in plane) for every output pixel, on the
+// threads it is worth, and returns the result in the caller's layout.
+template <class Row>
+void for_each_pixel(const PreparedImage& image, const ImageShape& shape, const Window& window, Index work, const Row& row) {
+  const Sizes out = output_size(shape, window);
+  const Index rows = out[1] * out[2];
+  threading::parallel_for(shape.batch * out[0] * rows, work, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const gemm::Lhs lhs = plane_lhs(image, window, out, i / rows, false);
+      const Index r = i % rows;
+      const Index offset = r / lhs.inner_rows * lhs.outer_stride + r % lhs.inner_rows * lhs.inner_stride;
+      row(static_cast<const unsigned char*>(lhs.data) + offset * image.element_size, i);
+    }
+  });
+}
+
+// Output memory channels last: y itself, or scratch that finish() transposes into y.
+class PixelsLast {
+ public:
+  PixelsLast(void* y, Layout layout, Index batch, Index channels, Index pixels, Index size)
+      : y_(y), batch_(batch), channels_(channels), pixels_(pixels), size_(size), transposes_(layout == Layout::ChannelsFirst && channels > 1) {
+    data_ = static_cast<unsigned char*>(
+        transposes_ ? tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(batch * channels * pixels * size)) : y);
+  }
+  unsigned char* pixel(Index i) const { return data_ + i * channels_ * size_; }
+  void finish() const {
+    if (transposes_) to_channels_first(data_, batch_, channels_, pixels_, size_, y_);
+  }
+
+ private:
+  void* y_;
+  unsigned char* data_;
+  Index batch_, channels_, pixels_, size_;
+  bool transposes_;
+};
+
+// Window positions of output pixel p that lie inside the image.
+Index inside(const ImageShape& image, const Window& window, Index p, const Sizes& out) {
+  const Sizes at{p / (out[1] * out[2]), p / out[2] % out[1], p % out[2]};
+  Index product = 1;
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    Index count = 0;
+    for (Index k = 0; k < window.kernel[axis]; ++k) {
+      const Index i = at[axis] * window.stride[axis] + k * window.dilation[axis] - window.pad_begin[axis];
+      count += i >= 0 && i < image.size[axis];
+    }
+    product *= count;
+  }
+  return product;
+}
+
+}  // namespace
+
+void max_pool(const void* x, DType dtype, const ImageShape& image, const Window& window, Layout layout, void* y) {
+  const Sizes out = output_size(image, window);
+  const Index pixels = out[0] * out[1] * out[2], channels = image.channels, size = size_of(dtype);
+  if (image.batch * pixels * channels == 0) return;
+  const auto lowest_code = static_cast<std::uint8_t>(lowest(dtype));
+  static constexpr float lowest_float = -std::numeric_limits<float>::infinity();
+  const PreparedImage prepared =
+      prepare(x, image, layout, window, size, dtype == DType::Float32 ? static_cast<const void*>(&lowest_float) : &lowest_code, false);
+  const std::vector<Index> taps = tap_offsets(prepared, window, false);
+  const auto& kernels = isa::active_kernels().elementwise;
+  const PixelsLast to(y, layout, image.batch, channels, pixels, size);
+  for_each_pixel(prepared, image, window, channels * static_cast<Index>(taps.size()), [&](const unsigned char* first, Index i) {
+    std::memcpy(to.pixel(i), first + taps[0] * size, static_cast<std::size_t>(channels * size));
+    for (std::size_t t = 1; t < taps.size(); ++t) kernels.max_into(first + taps[t] * size, dtype, channels, to.pixel(i));
+  });
+  to.finish();
+}
+
+void average_pool(const void* x, DType dtype, const ImageShape& image, const AveragePool& pool, Layout layout, void* y) {
+  const Window& window = pool.window;
+  const Sizes out = output_size(image, window);
+  const Index pixels = out[0] * out[1] * out[2], channels = image.channels;
+  if (image.batch * pixels * channels == 0) return;
+  const bool is_float = dtype == DType::Float32;
+  const auto zero = static_cast<std::uint8_t>(pool.x_zero_point);
+  static constexpr float float_zero = 0;
+  const PreparedImage prepared =
+      prepare(x, image, layout, window, size_of(dtype), is_float ? static_cast<const void*>(&float_zero) : &zero, false);
+  const std::vector<Index> taps = tap_offsets(prepared, window, false);
+  const Index size = size_of(dtype), all = static_cast<Index>(taps.size());
+  const auto& kernels = isa::active_kernels().elementwise;
+  const PixelsLast to(y, layout, image.batch, channels, pixels, size_of(pool.output.dtype));
+  const auto zero_sum = static_cast<std::int32_t>(-all * pool.x_zero_point);
+  for_each_pixel(prepared, image, window, channels * all, [&](const unsigned char* first, Index i) {
+    const Index p = i % pixels;
+    const Index count = pool.count_include_pad ? all : std::max(Index{1}, inside(image, window, p, out));
+    if (is_float) {
+      auto* sum = reinterpret_cast<float*>(to.pixel(i));
+      std::fill(sum, sum + channels, 0.0f);
+      for (const Index tap : taps) kernels.add_into(first + tap * size, dtype, channels, sum);
+      for (Index c = 0; c < channels; ++c) sum[c] /= static_cast<float>(count);
+      return;
+    }
+    auto* sum = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::RowSums, static_cast<std::size_t>(channels) * 4));
+    std::fill(sum, sum + channels, 0);
+    for (const Index tap : taps) kernels.add_into(first + tap * size, dtype, channels, sum);
+    const float multiplier = pool.x_scale / (pool.output.y_scale * static_cast<float>(count));
+    kernels.requantize(sum, channels, multiplier, zero_sum, pool.output.y_zero_point, pool.output.clamp.low, pool.output.clamp.high,
+                       pool.output.dtype, to.pixel(i));
+  });
+  to.finish();
+}
+
+}  // namespace qkern::ops

@@ -1,0 +1,15 @@
+// Memory that a thread keeps from call to call, so that a warm kernel allocates nothing.
+#pragma once
+
+#include <cstddef>
+
+namespace qkern::tensor {
+
+// What the memory is for; two live uses on one thread need two names.
+enum class Scratch { GatheredRows, PaddedInput, ChannelsLastOutput, RowSums, Count };
+
+// At least `bytes` bytes, 64-byte aligned, contents undefined; valid until the thread's next request of the same name.
+// Throws std::bad_alloc.
+void* scratch(Scratch name, std::size_t bytes);
+
+}  // namespace qkern::tensor

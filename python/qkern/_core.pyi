@@ -1,0 +1,237 @@
+"""Types of the compiled extension; the docstrings live with the bindings."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Array = NDArray[Any]
+Padding = int | Sequence[int] | Sequence[tuple[int, int]] | Literal["same", "valid"]
+Ints = int | Sequence[int]
+Layout = Literal["NCHW", "NHWC"]
+
+__version__: str
+
+# --- kernels on arrays -------------------------------------------------------
+
+def quantize(
+    x: ArrayLike,
+    scale: ArrayLike,
+    zero_point: ArrayLike = 0,
+    *,
+    dtype: DTypeLike = ...,
+    axis: int | None = None,
+    out: Array | None = None,
+) -> Array: ...
+def dequantize(
+    q: Array,
+    scale: ArrayLike,
+    zero_point: ArrayLike = 0,
+    *,
+    axis: int | None = None,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]: ...
+def requantize(
+    acc: NDArray[np.int32],
+    multiplier: ArrayLike,
+    zero_point: int = 0,
+    *,
+    dtype: DTypeLike = ...,
+    axis: int = -1,
+    bias: ArrayLike | None = None,
+    clamp: tuple[int, int] | None = None,
+    out: Array | None = None,
+) -> Array: ...
+@final
+class PackedMatrix:
+    """Right operand of `matmul`, packed once for the tier that was active."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def pack(b: Array) -> PackedMatrix: ...
+def matmul(
+    a: Array,
+    b: Array | PackedMatrix,
+    *,
+    a_zero_point: ArrayLike = 0,
+    b_zero_point: ArrayLike = 0,
+    out: NDArray[np.int32] | None = None,
+) -> Any: ...
+def conv(
+    x: Array,
+    w: Array,
+    *,
+    strides: Ints = 1,
+    padding: Padding = 0,
+    dilations: Ints = 1,
+    groups: int = 1,
+    layout: Layout = "NCHW",
+    x_zero_point: int = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]: ...
+def add(
+    a: Array,
+    b: Array,
+    *,
+    a_scale: float,
+    b_scale: float,
+    y_scale: float,
+    a_zero_point: int = 0,
+    b_zero_point: int = 0,
+    y_zero_point: int = 0,
+    dtype: DTypeLike | None = None,
+    clamp: tuple[int, int] | None = None,
+    out: Array | None = None,
+) -> Array: ...
+def max_pool(
+    x: Array,
+    *,
+    kernel: Ints,
+    strides: Ints = 1,
+    padding: Padding = 0,
+    dilations: Ints = 1,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def average_pool(
+    x: Array,
+    *,
+    kernel: Ints,
+    strides: Ints = 1,
+    padding: Padding = 0,
+    count_include_pad: bool = False,
+    layout: Layout = "NCHW",
+    x_scale: float = 1.0,
+    x_zero_point: int = 0,
+    y_scale: float = 1.0,
+    y_zero_point: int = 0,
+    dtype: DTypeLike | None = None,
+    out: Array | None = None,
+) -> Array: ...
+def global_average_pool(
+    x: Array,
+    *,
+    layout: Layout = "NCHW",
+    x_scale: float = 1.0,
+    x_zero_point: int = 0,
+    y_scale: float = 1.0,
+    y_zero_point: int = 0,
+    dtype: DTypeLike | None = None,
+    out: Array | None = None,
+) -> Array: ...
+def lookup(x: Array, table: Array, *, out: Array | None = None) -> Array: ...
+def to_nhwc(x: Array, *, out: Array | None = None) -> Array: ...
+def to_nchw(x: Array, *, out: Array | None = None) -> Array: ...
+
+# --- layers, prepacked once and called often ---------------------------------
+
+@final
+class QLinear:
+    def __init__(
+        self,
+        weight: Array,
+        weight_scale: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        x_scale: float,
+        x_zero_point: int = 0,
+        weight_zero_point: ArrayLike = 0,
+        y_scale: float | None = None,
+        y_zero_point: int = 0,
+        y_dtype: DTypeLike = ...,
+        clamp: tuple[int, int] | None = None,
+    ) -> None: ...
+    def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+
+@final
+class QConv:
+    def __init__(
+        self,
+        weight: Array,
+        weight_scale: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        x_scale: float,
+        x_zero_point: int = 0,
+        weight_zero_point: ArrayLike = 0,
+        y_scale: float | None = None,
+        y_zero_point: int = 0,
+        y_dtype: DTypeLike = ...,
+        clamp: tuple[int, int] | None = None,
+        strides: Ints = 1,
+        padding: Padding = 0,
+        dilations: Ints = 1,
+        groups: int = 1,
+        layout: Layout = "NHWC",
+    ) -> None: ...
+    def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
+    def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+
+@final
+class Linear:
+    """FP32 fallback with the bits of every tier alike (one fused multiply-add per step, in order)."""
+
+    def __init__(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None = None,
+        *,
+        clamp: tuple[float, float] | None = None,
+    ) -> None: ...
+    def __call__(
+        self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]: ...
+    @property
+    def isa(self) -> str: ...
+
+@final
+class Conv:
+    """FP32 fallback of `QConv`; weight [out, in/groups, *kernel]."""
+
+    def __init__(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None = None,
+        *,
+        clamp: tuple[float, float] | None = None,
+        strides: Ints = 1,
+        padding: Padding = 0,
+        dilations: Ints = 1,
+        groups: int = 1,
+        layout: Layout = "NHWC",
+    ) -> None: ...
+    def __call__(
+        self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]: ...
+    def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
+    @property
+    def isa(self) -> str: ...
+
+# --- tiers and threads -------------------------------------------------------
+
+def isa_compiled() -> list[str]: ...
+def isa_available() -> list[str]: ...
+def isa_active() -> str: ...
+def isa_use(name: str) -> None: ...
+def cpu_features() -> dict[str, bool]: ...
+def compiler() -> str: ...
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...

@@ -1,0 +1,48 @@
+"""Tiers: the instruction-set families the kernels are compiled for.
+
+The best one the processor can run is chosen at import; the environment variable QKERN_ISA or `use` overrides it. Every tier
+gives the same bits, so the choice matters for speed and for tests only.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from . import _core
+
+__all__ = ["active", "available", "compiled", "use"]
+
+
+def compiled() -> list[str]:
+    """Names of the tiers in this build, best first."""
+    return _core.isa_compiled()
+
+
+def available() -> list[str]:
+    """Names of the tiers this processor can run, best first."""
+    return _core.isa_available()
+
+
+def active() -> str:
+    """Name of the tier that new work uses."""
+    return _core.isa_active()
+
+
+class use:
+    """Makes `name` the tier of new work, for the whole process; as a context manager, until its end.
+
+    What was packed before (`pack`, `QLinear`, `QConv`, `Session`) stays with the tier that packed it. Raises ValueError, naming what
+    is available, where the build or the processor lacks the tier.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._before = _core.isa_active()
+        _core.isa_use(name)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _core.isa_use(self._before)

@@ -1,0 +1,46 @@
+"""What the model layer asks of an ONNX operator.
+
+One file per operator in this folder holds one `Operator`; `operators/__init__.py` lists them. Conversion reads
+`quantization`, the runtime calls `lower`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder
+
+
+@dataclass(frozen=True)
+class NodeQuantization:
+    """Which inputs of a node are quantized, and how.
+
+    `activations` are the indices of inputs that carry data, quantized per tensor. `weight` is the index of a constant
+    input quantized to int8 with one scale per index of axis `weight_axis`; `bias` that of a constant quantized to
+    int32 with scale x_scale * weight_scale. With `shares_params` the node only moves or selects values, so output and
+    inputs have the same scale and zero point.
+    """
+
+    activations: tuple[int, ...]
+    weight: int | None = None
+    weight_axis: int | None = None
+    bias: int | None = None
+    shares_params: bool = False
+
+
+class Operator:
+    """Base of the operators: quantizes nothing; `lower` has to be written."""
+
+    op_type: str
+
+    def quantization(self, node: ir.Node) -> NodeQuantization | str:
+        """How `node` is quantized, or the reason, in words, why it stays float."""
+        return f"{self.op_type} has no int8 kernel"
+
+    def lower(self, node: ir.Node, builder: Builder) -> None:
+        """Adds the steps that compute `node` to the program, in int8 where its inputs and output are quantized."""
+        raise NotImplementedError
