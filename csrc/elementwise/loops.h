@@ -100,9 +100,8 @@ struct Loops {
     else requantize_each_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::uint8_t*>(y));
   }
 
-  // No __restrict on y: adding in place is fine, each element is read before it is written.
   template <class A, class B, class Y>
-  static void add_typed(const A* a, const B* b, Index n, const AddParams& p, Y* y) {
+  static void add_typed(const A* __restrict a, const B* __restrict b, Index n, const AddParams p, Y* __restrict y) {  // p by value: nothing the loop writes can alias it
     const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
     for (Index i = 0; i < n; ++i) {
       const float left = static_cast<float>(a[i] - p.a_zero_point) * p.a_scale;
@@ -131,7 +130,7 @@ struct Loops {
     }
   }
 
-  static void lookup(const std::uint8_t* x, Index n, const std::uint8_t* table, std::uint8_t* y) {
+  static void lookup(const std::uint8_t* __restrict x, Index n, const std::uint8_t* __restrict table, std::uint8_t* __restrict y) {
     for (Index i = 0; i < n; ++i) y[i] = table[x[i]];
   }
 

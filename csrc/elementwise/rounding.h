@@ -17,5 +17,15 @@ inline std::int32_t round_clamped(float value, float low, float high) {
   return __builtin_bit_cast(std::int32_t, value + magic) - __builtin_bit_cast(std::int32_t, magic);
 }
 
+// The same on a vector of floats.
+template <class Simd>
+[[gnu::always_inline]] inline typename Simd::I32 round_clamped(typename Simd::F32 value, float low, float high) {
+  using Floats = typename Simd::F32;
+  const Floats lowest = Floats{} + low, highest = Floats{} + high, magic = Floats{} + 12582912.0f;
+  value = value > lowest ? value : lowest;
+  value = value < highest ? value : highest;
+  return reinterpret_cast<typename Simd::I32>(value + magic) - reinterpret_cast<typename Simd::I32>(magic);
+}
+
 }  // namespace
 }  // namespace qkern::elementwise

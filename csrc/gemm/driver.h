@@ -141,7 +141,7 @@ class Driver {
           for (Index r = 0; r < count; ++r) row_pointers[r] = static_cast<const Element*>(row_address(lhs, row + r));
         }
         variants.run[(count - 1) * vectors + panel_vectors - 1](args);
-        finish_tile<Kernel::lanes>(epilogue, tile, {row, row + count}, {col, col + cols});
+        finish_tile<typename Kernel::Simd>(epilogue, tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});
       }
     }
   }

@@ -29,6 +29,7 @@ struct TileArgs {
 template <class K>
 concept MicroKernel = requires(const TileArgs<K>& args) {
   requires K::rows > 0 && K::lanes > 0 && K::cols % K::lanes == 0 && K::depth > 0;
+  requires K::lanes % K::Simd::lanes == 0;  // vectors of the epilogue
   requires K::lhs_offset == 0 || K::lhs_offset == 128;
   requires std::is_trivial_v<typename K::Lhs> && std::is_trivial_v<typename K::Rhs>;
   { K::template run<1, 1>(args) } -> std::same_as<void>;
@@ -38,8 +39,9 @@ concept MicroKernel = requires(const TileArgs<K>& args) {
 namespace {  // internal linkage: each file compiles its own copy
 
 // Any shape, any processor: the oracle of the driver's tests, and the tier `scalar`.
-template <int Rows_, int Cols_, int Depth_, class Lhs_ = std::int16_t, class Rhs_ = std::int8_t, class Acc_ = std::int32_t>
+template <class Simd_, int Rows_, int Cols_, int Depth_, class Lhs_ = std::int16_t, class Rhs_ = std::int8_t, class Acc_ = std::int32_t>
 struct ScalarKernel {
+  using Simd = Simd_;
   using Lhs = Lhs_;
   using Rhs = Rhs_;
   using Acc = Acc_;

@@ -8,6 +8,7 @@ namespace {
 
 // 6 x 16: 12 accumulators, 2 columns of rhs (16 bytes widened to 8 lanes x 2 depths), 1 broadcast of lhs, 1 product.
 struct Int8Avx2 {
+  using Simd = SimdAvx2;
   using Lhs = std::int16_t;
   using Rhs = std::int8_t;
   using Acc = std::int32_t;
@@ -49,11 +50,9 @@ struct Int8Avx2 {
 
 struct Tier {
   static constexpr const char* name = "avx2";
-  static constexpr int vector_bytes = 32;
+  using Simd = SimdAvx2;
   using Int8Kernel = Int8Avx2;
   using Float32Kernel = Float32Avx2;
-  template <class Vector>
-  static Vector multiply_add(Vector a, Vector b, Vector sum) { return multiply_add_avx2(a, b, sum); }
 };
 
 }  // namespace

@@ -13,8 +13,22 @@ inline int load_i32(const void* from) {
   return value;
 }
 
+struct SimdAvx512 {
+  static constexpr int lanes = 16;
+  using I32 [[gnu::vector_size(64)]] = std::int32_t;
+  using U32 [[gnu::vector_size(64)]] = std::uint32_t;
+  using F32 [[gnu::vector_size(64)]] = float;
+
+  static I32 widen(const std::int8_t* from) { return I32(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
+  static I32 widen(const std::uint8_t* from) { return I32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
+  static I32 widen(const std::int16_t* from) { return I32(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))); }
+  static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(sum))); }
+  static void store_bytes(I32 value, void* to) { _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(__m512i(value))); }
+};
+
 // 6 x 64: 24 accumulators, 4 columns of rhs, 1 broadcast of lhs, 1 flip mask; 30 of 32 registers.
 struct Int8Avx512Vnni {
+  using Simd = SimdAvx512;
   using Lhs = std::uint8_t;
   using Rhs = std::int8_t;
   using Acc = std::int32_t;
@@ -57,6 +71,7 @@ struct Int8Avx512Vnni {
 
 // The same picture with floats: 24 accumulators, 4 columns of rhs, 1 broadcast.
 struct Float32Avx512 {
+  using Simd = SimdAvx512;
   using Lhs = float;
   using Rhs = float;
   using Acc = float;
@@ -96,13 +111,40 @@ struct Float32Avx512 {
   }
 };
 
+// 64 channels: the bytes of four taps are interleaved until each 32-bit lane holds four taps of one channel. Unpacking works
+// within 128-bit lanes, so sum j holds channels 4j..4j+3 of each 16; a transpose of lanes brings them back into order.
+struct DepthwiseAvx512Vnni {
+  static constexpr Index channels = 64;
+
+  static void run(const std::uint8_t* row, const Index* tap_offsets, Index tap_groups, const std::int8_t* weights, std::uint32_t flip, std::int32_t* tile) {
+    const __m512i flips = _mm512_set1_epi32(static_cast<int>(flip));
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (Index g = 0; g < tap_groups; ++g, tap_offsets += 4, weights += channels * 4) {
+      __m512i x[4];
+#pragma GCC unroll 4
+      for (int t = 0; t < 4; ++t) x[t] = _mm512_xor_si512(_mm512_loadu_si512(row + tap_offsets[t]), flips);
+      const __m512i low01 = _mm512_unpacklo_epi8(x[0], x[1]), high01 = _mm512_unpackhi_epi8(x[0], x[1]);
+      const __m512i low23 = _mm512_unpacklo_epi8(x[2], x[3]), high23 = _mm512_unpackhi_epi8(x[2], x[3]);
+      sum[0] = _mm512_dpbusd_epi32(sum[0], _mm512_unpacklo_epi16(low01, low23), _mm512_loadu_si512(weights));
+      sum[1] = _mm512_dpbusd_epi32(sum[1], _mm512_unpackhi_epi16(low01, low23), _mm512_loadu_si512(weights + 64));
+      sum[2] = _mm512_dpbusd_epi32(sum[2], _mm512_unpacklo_epi16(high01, high23), _mm512_loadu_si512(weights + 128));
+      sum[3] = _mm512_dpbusd_epi32(sum[3], _mm512_unpackhi_epi16(high01, high23), _mm512_loadu_si512(weights + 192));
+    }
+    const __m512i low0 = _mm512_shuffle_i32x4(sum[0], sum[1], 0x44), low1 = _mm512_shuffle_i32x4(sum[2], sum[3], 0x44);
+    const __m512i high0 = _mm512_shuffle_i32x4(sum[0], sum[1], 0xee), high1 = _mm512_shuffle_i32x4(sum[2], sum[3], 0xee);
+    _mm512_store_si512(tile, _mm512_shuffle_i32x4(low0, low1, 0x88));
+    _mm512_store_si512(tile + 16, _mm512_shuffle_i32x4(low0, low1, 0xdd));
+    _mm512_store_si512(tile + 32, _mm512_shuffle_i32x4(high0, high1, 0x88));
+    _mm512_store_si512(tile + 48, _mm512_shuffle_i32x4(high0, high1, 0xdd));
+  }
+};
+
 struct Tier {
   static constexpr const char* name = "avx512_vnni";
-  static constexpr int vector_bytes = 64;
+  using Simd = SimdAvx512;
   using Int8Kernel = Int8Avx512Vnni;
   using Float32Kernel = Float32Avx512;
-  template <class Vector>
-  static Vector multiply_add(Vector a, Vector b, Vector sum) { return Vector(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(sum))); }
+  using DepthwiseTile = DepthwiseAvx512Vnni;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ inline __m256i dot_accumulate(__m256i sum, __m256i lhs_u8, __m256i rhs_i8) {
 
 // 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs, 1 flip mask: all 16 registers.
 struct Int8AvxVnni {
+  using Simd = SimdAvx2;
   using Lhs = std::uint8_t;
   using Rhs = std::int8_t;
   using Acc = std::int32_t;
@@ -60,11 +61,9 @@ struct Int8AvxVnni {
 
 struct Tier {
   static constexpr const char* name = "avx_vnni";
-  static constexpr int vector_bytes = 32;
+  using Simd = SimdAvx2;
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
-  template <class Vector>
-  static Vector multiply_add(Vector a, Vector b, Vector sum) { return multiply_add_avx2(a, b, sum); }
 };
 
 }  // namespace

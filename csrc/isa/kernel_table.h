@@ -2,10 +2,13 @@
 // of gemm/, conv/ and elementwise/, so that a tier is complete or does not compile.
 //
 // A tier is a struct in an anonymous namespace (no instance is shared between files compiled with different flags):
-//   name                      its one spelling
-//   Int8Kernel, Float32Kernel gemm::MicroKernel
-//   vector_bytes              width of a register
-//   multiply_add(a, b, sum)   a * b + sum on a vector of floats, rounded once
+//   name                       its one spelling
+//   Int8Kernel, Float32Kernel  gemm::MicroKernel
+//   DepthwiseTile              optional: conv::DepthwiseDot
+//   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
+//                              widen(address of int8, uint8 or int16) -> I32
+//                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once
+//                              store_bytes(I32, address): the low byte of each lane
 #pragma once
 
 #include "elementwise/kernels.h"

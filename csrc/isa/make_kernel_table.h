@@ -17,13 +17,24 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
 }
 
 template <class Tier>
+constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
+  using Simd = typename Tier::Simd;
+  gemm::DepthwiseKernels kernels{Simd::lanes, &conv::Depthwise<Simd>::run_int8};
+  if constexpr (requires { typename Tier::DepthwiseTile; }) {
+    kernels.dot_channels = Tier::DepthwiseTile::channels;
+    kernels.lhs_offset = 128;
+    kernels.run_dot = &conv::DepthwiseDot<Simd, typename Tier::DepthwiseTile>::run;
+  }
+  return kernels;
+}
+
+template <class Tier>
 constexpr KernelTable make_kernel_table() {
-  using Depthwise = conv::Depthwise<Tier>;
   return {Tier::name,
           make_gemm_kernels<typename Tier::Int8Kernel>(),
           make_gemm_kernels<typename Tier::Float32Kernel>(),
-          {Depthwise::lanes, &Depthwise::run_int8},
-          {Depthwise::lanes, &Depthwise::run_float32},
+          make_depthwise_kernels<Tier>(),
+          {Tier::Simd::lanes, &conv::Depthwise<typename Tier::Simd>::run_float32},
           elementwise::make_kernels<Tier>()};
 }
 

@@ -4,17 +4,31 @@
 namespace qkern::isa {
 namespace {
 
-struct Tier {
-  static constexpr const char* name = "scalar";
-  static constexpr int vector_bytes = 16;
-  using Int8Kernel = gemm::ScalarKernel<4, 8, 2>;
-  using Float32Kernel = gemm::ScalarKernel<4, 8, 1, float, float, float>;
+struct SimdScalar {
+  static constexpr int lanes = 4;
+  using I32 [[gnu::vector_size(16)]] = std::int32_t;
+  using U32 [[gnu::vector_size(16)]] = std::uint32_t;
+  using F32 [[gnu::vector_size(16)]] = float;
 
-  template <class Vector>
-  static Vector multiply_add(Vector a, Vector b, Vector sum) {
-    for (int i = 0; i < 4; ++i) sum[i] = __builtin_fmaf(a[i], b[i], sum[i]);
+  template <class T>
+  static I32 widen(const T* from) {
+    return I32{from[0], from[1], from[2], from[3]};
+  }
+  static F32 multiply_add(F32 a, F32 b, F32 sum) {
+    for (int i = 0; i < lanes; ++i) sum[i] = __builtin_fmaf(a[i], b[i], sum[i]);
     return sum;
   }
+  template <class T>
+  static void store_bytes(I32 value, T* to) {
+    for (int i = 0; i < lanes; ++i) to[i] = static_cast<T>(value[i]);
+  }
+};
+
+struct Tier {
+  static constexpr const char* name = "scalar";
+  using Simd = SimdScalar;
+  using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
+  using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
 };
 
 }  // namespace

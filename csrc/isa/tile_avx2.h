@@ -1,4 +1,4 @@
-// What the two 256-bit tiers share: the FP32 tile and the vector multiply-add.
+// What the two 256-bit tiers share: their vectors and the FP32 tile.
 #pragma once
 
 #include <immintrin.h>
@@ -8,8 +8,28 @@
 namespace qkern::isa {
 namespace {
 
+struct SimdAvx2 {
+  static constexpr int lanes = 8;
+  using I32 [[gnu::vector_size(32)]] = std::int32_t;
+  using U32 [[gnu::vector_size(32)]] = std::uint32_t;
+  using F32 [[gnu::vector_size(32)]] = float;
+
+  static I32 widen(const std::int8_t* from) { return I32(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))); }
+  static I32 widen(const std::uint8_t* from) { return I32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))); }
+  static I32 widen(const std::int16_t* from) { return I32(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
+  static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(sum))); }
+  static void store_bytes(I32 value, void* to) {
+    // The low bytes of each half to its start, then the halves together.
+    const __m256i low_bytes = _mm256_set1_epi32(0x0c080400);
+    const __m256i halves = _mm256_shuffle_epi8(__m256i(value), low_bytes);
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    _mm_storel_epi64(static_cast<__m128i*>(to), both);
+  }
+};
+
 // 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs; 15 of 16 registers.
 struct Float32Avx2 {
+  using Simd = SimdAvx2;
   using Lhs = float;
   using Rhs = float;
   using Acc = float;
@@ -48,11 +68,6 @@ struct Float32Avx2 {
     }
   }
 };
-
-template <class Vector>
-Vector multiply_add_avx2(Vector a, Vector b, Vector sum) {
-  return Vector(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(sum)));
-}
 
 // lhs bytes at any address, four at a time.
 inline int load_i32(const void* from) {

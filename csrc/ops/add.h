@@ -5,7 +5,7 @@
 
 namespace qkern::ops {
 
-// n contiguous codes each; y may be a or b where their types agree.
+// n contiguous codes each; y overlaps neither a nor b.
 void add(const void* a, DType a_dtype, const void* b, DType b_dtype, Index n, const elementwise::AddParams& params, DType dtype, void* y);
 
 }  // namespace qkern::ops

@@ -46,7 +46,7 @@ Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span
       depthwise_kernels_(isa::active_kernels().depthwise_int8),
       w_zero_(static_cast<std::size_t>(out_channels_)) {
   for (std::size_t c = 0; c < w_zero_.size(); ++c) w_zero_[c] = w_zero[w_zero.size() == 1 ? 0 : c];
-  if (depthwise_) pack_depthwise(weights, depthwise_kernels_.lanes);
+  if (depthwise_) pack_depthwise(weights);
   else pack_groups(weights, isa::active_kernels().int8);
   set_channel_arrays(w_scale, bias, x_scale);
 }
@@ -65,7 +65,7 @@ Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, f
       low_(low),
       high_(high),
       depthwise_kernels_(isa::active_kernels().depthwise_float32) {
-  if (depthwise_) pack_depthwise(weights, depthwise_kernels_.lanes);
+  if (depthwise_) pack_depthwise(weights);
   else pack_groups(weights, isa::active_kernels().float32);
   const std::size_t group_cols = static_cast<std::size_t>(out_channels_ / groups_);
   const Index padded = depthwise_ ? round_up(out_channels_, depthwise_kernels_.lanes) : packed_[0].padded_cols() * groups_;
@@ -94,8 +94,8 @@ void Conv::pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kern
   }
 }
 
-void Conv::pack_depthwise(const ConvWeights& weights, Index lanes) {
-  const Index taps = taps_of(window_), padded = round_up(out_channels_, lanes);
+void Conv::pack_depthwise(const ConvWeights& weights) {
+  const Index taps = taps_of(window_), padded = round_up(out_channels_, depthwise_kernels_.lanes);
   const auto count = static_cast<std::size_t>(taps * padded);
   if (is_float_) {
     depthwise_float_.resize(count);
@@ -117,12 +117,32 @@ void Conv::pack_depthwise(const ConvWeights& weights, Index lanes) {
       depthwise_sums_[static_cast<std::size_t>(c)] += centred;
     }
   }
+  dot_ = depthwise_kernels_.dot_channels > 0 &&
+         std::all_of(depthwise_int8_.begin(), depthwise_int8_.end(), [](std::int16_t w) { return w >= -128 && w <= 127; });
+  if (dot_) pack_depthwise_dot();
+}
+
+void Conv::pack_depthwise_dot() {
+  const Index taps = taps_of(window_), block = depthwise_kernels_.dot_channels, groups = divide_up(taps, 4);
+  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes);
+  const auto total = static_cast<std::size_t>(round_up(out_channels_, block));
+  depthwise_dot_.resize(total * static_cast<std::size_t>(groups) * 4);
+  // Within 64 channels the kernel's sums hold 4 neighbours of each 16: sum j, lane l, element i is channel 16 l + 4 j + i.
+  for (Index c = 0; c < out_channels_; ++c) {
+    const Index within = c % block, slot = within / 4 % 4 * 16 + within / 16 * 4 + within % 4;
+    for (Index t = 0; t < taps; ++t) {
+      const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
+      depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(t * padded + c)]);
+    }
+  }
+  depthwise_int8_.clear();
+  depthwise_sums_.resize(total);
 }
 
 void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const std::int32_t> bias, float x_scale) {
   const Index group_cols = out_channels_ / groups_;
   const Index padded_group = depthwise_ ? 1 : packed_[0].padded_cols();
-  const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_kernels_.lanes) : padded_group * groups_);
+  const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_lanes()) : padded_group * groups_);
   const std::vector<float> scales = w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_))
                                                     : multipliers(x_scale, w_scale, out_channels_, output_);
   multiplier_.resize(total);
@@ -130,9 +150,8 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
     auto& offset = column_offset_[is_signed];
     if (depthwise_) {
       offset.resize(total);
-      for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) {
-        offset[c] = wrap(0u - static_cast<std::uint32_t>(x_zero_) * static_cast<std::uint32_t>(depthwise_sums_[c]));
-      }
+      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ && is_signed ? depthwise_kernels_.lhs_offset : 0));
+      for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) offset[c] = wrap(0u - zero * static_cast<std::uint32_t>(depthwise_sums_[c]));
     } else {
       for (const auto& group : packed_) {
         const auto part = gemm::column_offsets(group, is_signed, x_zero_);
@@ -150,13 +169,13 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
 }
 
 std::size_t Conv::bytes() const {
-  std::size_t total = depthwise_int8_.size() * sizeof(std::int16_t) + depthwise_float_.size() * sizeof(float);
+  std::size_t total = depthwise_dot_.size() + depthwise_int8_.size() * sizeof(std::int16_t) + depthwise_float_.size() * sizeof(float);
   for (const auto& group : packed_) total += group.bytes();
   return total;
 }
 
 bool Conv::may_overrun(const ImageShape& image) const {
-  if (depthwise_) return image.channels % depthwise_kernels_.lanes != 0;
+  if (depthwise_) return image.channels % depthwise_lanes() != 0;
   // The driver copies the rows that would leave a matrix; windows and channel slices it can't tell apart from the next pixel's.
   const bool plain = taps_of(window_) == 1 && groups_ == 1;
   return !plain && packed_[0].tap_depth() % packed_[0].kernels().depth != 0;
@@ -194,10 +213,10 @@ void Conv::run_plane(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows) const {
   epilogue.column_offset = column_offset_[lhs.is_signed].data();
   epilogue.multiplier = multiplier_.data();
   epilogue.bias = float_bias_.data();
-  const void* weights = is_float_ ? static_cast<const void*>(depthwise_float_.data()) : depthwise_int8_.data();
-  threading::parallel_for(rows, lhs.taps * out_channels_, [&](Index begin, Index end) {
-    depthwise_kernels_.run(lhs, weights, epilogue, {begin, end});
-  });
+  const void* weights = dot_ ? static_cast<const void*>(depthwise_dot_.data()) : depthwise_int8_.data();
+  if (is_float_) weights = depthwise_float_.data();
+  const auto kernel = dot_ ? depthwise_kernels_.run_dot : depthwise_kernels_.run;
+  threading::parallel_for(rows, lhs.taps * out_channels_, [&](Index begin, Index end) { kernel(lhs, weights, epilogue, {begin, end}); });
 }
 
 void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Window& window, void* y) const {
@@ -208,7 +227,9 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
   static constexpr float float_zero = 0;
   const PreparedImage prepared =
       prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image));
-  const std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
+  std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
+  const auto tap_count = static_cast<Index>(taps.size());
+  if (dot_) taps.resize(static_cast<std::size_t>(round_up(tap_count, 4)), taps[0]);  // read again, times zero weights
 
   const bool transposes = layout_ == Layout::ChannelsFirst && out_channels_ > 1;
   const Index size = size_of(output_.dtype);
@@ -230,7 +251,7 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
       gemm::Lhs lhs = plane_lhs(prepared, window, out, plane, x_dtype == DType::Int8);
       if (one_matrix) lhs.inner_rows = plane_rows;
       lhs.tap_offsets = taps.data();
-      lhs.taps = static_cast<Index>(taps.size());
+      lhs.taps = tap_count;
       lhs.tap_depth = depthwise_ ? image.channels : packed_[0].tap_depth();
       gemm::Epilogue to = epilogue;
       to.out = static_cast<unsigned char*>(pixels_last) + plane * rows * out_channels_ * size;

@@ -48,7 +48,9 @@ class Conv {
 
  private:
   void pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels);
-  void pack_depthwise(const ConvWeights& weights, Index lanes);
+  void pack_depthwise(const ConvWeights& weights);
+  void pack_depthwise_dot();
+  Index depthwise_lanes() const { return dot_ ? depthwise_kernels_.dot_channels : depthwise_kernels_.lanes; }
   void set_channel_arrays(std::span<const float> w_scale, std::span<const std::int32_t> bias, float x_scale);
   bool may_overrun(const ImageShape& image) const;
   void run_plane(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows) const;
@@ -64,6 +66,8 @@ class Conv {
   float low_ = 0, high_ = 0;
   gemm::DepthwiseKernels depthwise_kernels_{};
   std::vector<gemm::PackedWeights> packed_;       // one per group
+  bool dot_ = false;                              // depthwise with the tier's dot-product kernel
+  std::vector<std::int8_t> depthwise_dot_;        // [channel block][tap group][dot_channels][4]
   std::vector<std::int16_t> depthwise_int8_;      // [tap][channels padded], zero point subtracted
   std::vector<float> depthwise_float_;            // [tap][channels padded]
   std::vector<std::int32_t> depthwise_sums_;      // per channel
