@@ -11,18 +11,26 @@ std::string names_of(std::initializer_list<DType> dtypes) {
   return names;
 }
 
+bool is_native(const py::dtype& dtype) { return dtype.byteorder() != '>'; }
+
 std::optional<DType> match(const py::dtype& dtype) {
-  const bool native = dtype.byteorder() != '>';
-  if (!native) return std::nullopt;
   switch (dtype.num()) {
     case py::detail::npy_api::NPY_BYTE_: return DType::Int8;
     case py::detail::npy_api::NPY_UBYTE_: return DType::Uint8;
-    case py::detail::npy_api::NPY_FLOAT_: return DType::Float32;
+    case py::detail::npy_api::NPY_FLOAT_: return is_native(dtype) ? std::optional(DType::Float32) : std::nullopt;
     default:
       // int32 is "int" or "long", depending on the platform.
-      if (dtype.kind() == 'i' && dtype.itemsize() == 4) return DType::Int32;
+      if (dtype.kind() == 'i' && dtype.itemsize() == 4 && is_native(dtype)) return DType::Int32;
       return std::nullopt;
   }
+}
+
+DType one_of(const py::dtype& dtype, const char* argument, std::initializer_list<DType> allowed) {
+  const std::optional<DType> found = match(dtype);
+  for (const DType one : allowed) {
+    if (found == one) return one;
+  }
+  type_error(std::string(argument) + " is " + std::string(py::str(static_cast<py::handle>(dtype))) + "; expected " + names_of(allowed));
 }
 
 bool overlap(const py::array& a, const py::array& b) {
@@ -75,16 +83,11 @@ Index product(const Shape& shape, std::size_t begin, std::size_t end) {
 }
 
 DType dtype_of(const py::array& array, const char* argument, std::initializer_list<DType> allowed) {
-  return parse_dtype(array.dtype(), argument, allowed);
+  return one_of(array.dtype(), argument, allowed);
 }
 
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
-  const py::dtype parsed = py::dtype::from_args(dtype);
-  const std::optional<DType> found = match(parsed);
-  for (const DType one : allowed) {
-    if (found == one) return one;
-  }
-  type_error(std::string(argument) + " is " + std::string(py::str(static_cast<py::handle>(parsed))) + "; expected " + names_of(allowed));
+  return one_of(py::dtype::from_args(dtype), argument, allowed);
 }
 
 py::dtype to_numpy(DType dtype) {

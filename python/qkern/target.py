@@ -40,11 +40,14 @@ TARGETS = {
 
 
 def get_target(name: str | Target = "auto") -> Target:
-    """The preset called `name` ("x86", "arm" or "auto" = the processor this runs on). Raises ValueError for another name."""
+    """The preset called `name`: "x86", "arm" or "auto", the processor this runs on; a `Target` is returned as it is.
+
+    Raises ValueError for another name.
+    """
     if isinstance(name, Target):
         return name
     if name == "auto":
-        name = "arm" if platform.machine().lower() in {"aarch64", "arm64"} else "x86"
+        name = "arm" if platform.machine().lower().startswith(("aarch64", "arm")) else "x86"
     try:
         return TARGETS[name]
     except KeyError:

@@ -1,0 +1,27 @@
+"""Stage 4: what flows through the float model -> a range for each tensor.
+
+Observers (`MinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` choose a range from the summary.
+"""
+
+from __future__ import annotations
+
+from .calibrate import calibrate, observer_for
+from .data import Feeds, InputSpec, input_specs
+from .histogram import HistogramObserver
+from .methods import METHODS
+from .minmax import MinMaxObserver
+from .observer import Observer
+from .table import CalibrationTable
+
+__all__ = [
+    "METHODS",
+    "CalibrationTable",
+    "Feeds",
+    "HistogramObserver",
+    "InputSpec",
+    "MinMaxObserver",
+    "Observer",
+    "calibrate",
+    "input_specs",
+    "observer_for",
+]

@@ -1,0 +1,81 @@
+"""Runs the float model over the data and lets an observer see every tensor that is going to be 8-bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Data, Feeds, input_specs
+from .histogram import HistogramObserver
+from .methods import get_method
+from .minmax import MinMaxObserver
+from .observer import Observer
+from .table import CalibrationTable
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Progress", "calibrate", "observer_for"]
+
+Progress: TypeAlias = "Callable[[int, int | None], object]"
+
+
+def observer_for(method: str) -> type[Observer]:
+    """The cheapest observer that `method` can work from. Raises ValueError for an unknown method."""
+    get_method(method)
+    return MinMaxObserver if method == "minmax" else HistogramObserver
+
+
+def calibrate(
+    model: ir.Model,
+    data: Data,
+    tensors: Sequence[str],
+    *,
+    method: str = "kl",
+    observer: type[Observer] | None = None,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> CalibrationTable:
+    """The table of `tensors`, values of the float `model`, over all of `data` (see `data.Feeds` for its forms).
+
+    Each tensor gets an observer of its own: `observer`, or the cheapest that `method` can work from. Data streams
+    through: memory doesn't grow with it. `progress(done, total)` is called with the number of samples before the first
+    batch and after each; total is None where only the end of the data will tell.
+
+    Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
+    (naming the tensor and the sample).
+    """
+    from ..runtime.session import Session
+
+    feeds = Feeds(data, input_specs(model))
+    new = observer_for(method) if observer is None else observer
+    observers: dict[str, Observer] = {name: new() for name in tensors}
+    session = Session(model, num_threads=num_threads, observe=list(tensors))
+    done = 0
+    if progress is not None:
+        progress(done, feeds.samples)
+    for feed in feeds:
+        size = len(next(iter(feed.values())))
+
+        def tap(name: str, array: NDArray[Any], first: int = done, size: int = size) -> None:
+            try:
+                observers[name].update(array)
+            except ValueError as error:
+                raise ValueError(f"tensor {name!r}: {error}, {_sample(array, first, size)}") from error
+
+        session.observe(feed, tap)
+        done += size
+        if progress is not None:
+            progress(done, feeds.samples)
+    return CalibrationTable(observers)
+
+
+def _sample(array: NDArray[Any], first: int, size: int) -> str:
+    """Which sample of the batch holds the number that is not finite, as far as the array's shape tells."""
+    if array.ndim and len(array) == size:
+        bad = ~np.isfinite(array).reshape(size, -1).all(axis=1)
+        return f"sample {first + int(np.argmax(bad))}"
+    return f"sample {first}" if size == 1 else f"samples {first} to {first + size - 1}"

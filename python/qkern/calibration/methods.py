@@ -1,0 +1,37 @@
+"""The list of methods: each chooses, from a histogram and a scheme, the range that keeps its codes.
+
+What lies outside is clipped. A narrower range has finer steps, so each method trades clipping against rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..scheme import Scheme
+from .kl import kl_range
+from .minmax import minmax_range
+from .mse import mse_range
+from .percentile import percentile_range
+
+if TYPE_CHECKING:
+    from .histogram import HistogramObserver
+
+__all__ = ["METHODS", "Method", "get_method"]
+
+Method: TypeAlias = "Callable[[HistogramObserver, Scheme], tuple[float, float]]"
+
+METHODS: dict[str, Method] = {
+    "minmax": minmax_range,
+    "percentile": percentile_range,
+    "kl": kl_range,
+    "mse": mse_range,
+}
+
+
+def get_method(name: str) -> Method:
+    """The method called `name`. Raises ValueError, naming those there are, for another name."""
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise ValueError(f"method: {name!r} is not one of {', '.join(METHODS)}") from None

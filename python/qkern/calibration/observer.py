@@ -1,0 +1,96 @@
+"""What an observer is: a summary of every number a tensor has held, of constant size, that doesn't depend on the order.
+
+Observers are commutative monoids: an observer that saw nothing is the identity, `merge` is associative and commutative,
+and `to_bytes` is a function of the multiset of numbers alone. So any split of the data over batches, processes or
+machines ends in the same bytes as one pass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..scheme import QuantParams, Scheme, quant_params
+
+__all__ = ["Observer", "values_of"]
+
+
+class Observer(ABC):
+    """Base of the observers. `minimum` and `maximum` are those of all numbers seen, `count` is how many."""
+
+    minimum: np.float32
+    maximum: np.float32
+    count: int
+
+    @abstractmethod
+    def update(self, array: ArrayLike) -> None:
+        """Adds the numbers of `array` (any shape, read as float32; empty: no change).
+
+        Raises ValueError where one is NaN or infinite, also as float32; nothing is added then.
+        """
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Adds everything `other` has seen. Raises TypeError where it is not an observer of the same class."""
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """The state; equal for equal multisets of numbers, on every machine."""
+
+    @classmethod
+    @abstractmethod
+    def from_bytes(cls, data: bytes) -> Observer:
+        """The observer whose `to_bytes` gave `data`. Raises ValueError for anything else."""
+
+    @abstractmethod
+    def range(self, scheme: Scheme, method: str) -> tuple[float, float]:
+        """Lowest and highest number that keep a code of their own, as `method` chooses them for `scheme`; all zeros
+        give (0, 0). Raises ValueError for an unknown method, or where nothing was observed."""
+
+    def quant_params(self, scheme: Scheme | None = None, method: str = "minmax") -> QuantParams:
+        """Scale and zero point for `range(scheme, method)`, per tensor. `scheme` None is affine int8.
+
+        Raises ValueError as `range` does.
+        """
+        scheme = Scheme("int8") if scheme is None else scheme
+        low, high = self.range(scheme, method)
+        return quant_params(low, high, scheme)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Observer):
+            return NotImplemented
+        return self.to_bytes() == other.to_bytes()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def _include(self, low: np.float32, high: np.float32, count: int) -> None:
+        # + 0.0 turns -0.0 into 0.0: which of the two comes first must not show in the bytes.
+        self.minimum = np.float32(min(self.minimum, low) + np.float32(0))
+        self.maximum = np.float32(max(self.maximum, high) + np.float32(0))
+        self.count += count
+
+    def _require_data(self) -> None:
+        if self.count == 0:
+            raise ValueError("nothing was observed yet")
+
+
+def values_of(array: ArrayLike) -> tuple[NDArray[np.float32], np.float32, np.float32]:
+    """The numbers of `array` as float32 in one dimension (a view where possible), their lowest and their highest.
+
+    An empty array has lowest +inf and highest -inf. Raises ValueError for NaN, infinity, or numbers that aren't real.
+    """
+    source = np.asarray(array)
+    if source.dtype.kind not in "fiub":
+        raise ValueError(f"observers take real numbers, not {source.dtype}")
+    with np.errstate(over="ignore"):
+        values = source.astype(np.float32, copy=False).ravel(order="K")
+    if values.size == 0:
+        return values, np.float32(np.inf), np.float32(-np.inf)
+    low, high = values.min(), values.max()  # NaN goes through both
+    if not (np.isfinite(low) and np.isfinite(high)):
+        what = "NaN" if np.isnan(low) else "infinity"
+        raise ValueError(f"{what} in the data")
+    return values, low, high

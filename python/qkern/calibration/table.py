@@ -1,0 +1,104 @@
+"""The observers of a model's tensors, by name: what calibration leaves behind and conversion reads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..scheme import QuantParams, Scheme
+from .histogram import HistogramObserver
+from .minmax import MinMaxObserver
+from .observer import Observer
+
+__all__ = ["OBSERVERS", "CalibrationTable"]
+
+OBSERVERS: dict[str, type[Observer]] = {"minmax": MinMaxObserver, "histogram": HistogramObserver}
+
+
+class CalibrationTable(Mapping[str, Observer]):
+    """Observers by tensor name, in the order they were added. Tables merge as their observers do."""
+
+    def __init__(self, observers: Mapping[str, Observer] | Iterable[tuple[str, Observer]] = ()) -> None:
+        self._observers = dict(observers)
+
+    def __getitem__(self, name: str) -> Observer:
+        return self._observers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._observers)
+
+    def __len__(self) -> int:
+        return len(self._observers)
+
+    def __repr__(self) -> str:
+        return f"CalibrationTable({len(self)} tensors)"
+
+    def quant_params(self, name: str, scheme: Scheme, method: str) -> QuantParams:
+        """Scale and zero point of the tensor `name` (per tensor), its range chosen by `method`.
+
+        Raises KeyError for a tensor that wasn't observed, ValueError naming the tensor where nothing was seen of it or
+        `method` is not one its observer knows.
+        """
+        observer = self._observers[name]
+        try:
+            return observer.quant_params(scheme, method)
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r}: {error}") from error
+
+    def merge(self, other: CalibrationTable) -> None:
+        """Adds everything `other` has seen, tensors that are new here included.
+
+        Raises TypeError where a tensor's observers are of different classes; nothing is merged then.
+        """
+        for name, observer in other.items():
+            own = type(self._observers.get(name, observer))
+            if own is not type(observer):
+                raise TypeError(f"tensor {name!r}: can't merge {type(observer).__name__} into {own.__name__}")
+        for name, observer in other.items():
+            if name not in self:
+                self._observers[name] = type(observer)()
+            self._observers[name].merge(observer)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the table as .npz, in one step: a reader sees the old file or the new one. Raises OSError."""
+        kinds = {cls: kind for kind, cls in OBSERVERS.items()}
+        states = [observer.to_bytes() for observer in self.values()]
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                np.savez_compressed(
+                    file,
+                    names=np.array(list(self), np.str_),
+                    kinds=np.array([kinds[type(observer)] for observer in self.values()], np.str_),
+                    sizes=np.array([len(state) for state in states], np.int64),
+                    states=np.frombuffer(b"".join(states), np.uint8),
+                )
+            os.replace(temporary, target)
+        finally:
+            with suppress(OSError):  # already renamed, or never made
+                os.unlink(temporary)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CalibrationTable:
+        """The table that `save` wrote. Raises OSError where `path` can't be read, ValueError for another file."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names, kinds, sizes, states = (arrays[key] for key in ("names", "kinds", "sizes", "states"))
+            ends = np.cumsum(sizes)
+            if not len(names) == len(kinds) == len(sizes) or states.size != sizes.sum() or (sizes < 0).any():
+                raise ValueError("its arrays don't fit together")
+            parts = zip(names, kinds, sizes, ends, strict=True)
+            data = states.tobytes()
+            return cls(
+                (str(name), OBSERVERS[str(kind)].from_bytes(data[end - size : end])) for name, kind, size, end in parts
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: not a calibration table ({error})") from error

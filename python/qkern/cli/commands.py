@@ -1,0 +1,207 @@
+"""The commands of `qkern`: each parses, calls the function of the same name, and prints what it gave."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+
+from ..report.tables import comparison_table, pairs, size, table, time_of
+from ..target import TARGETS
+from .machine import describe_machine, machine_table
+from .output import npz, refuse_unwritable, write_file
+from .progress import progress
+
+__all__ = ["qkern"]
+
+_METHODS = ("minmax", "percentile", "kl", "mse")  # calibration.METHODS, without importing it for --help
+
+_model = click.argument("model", type=click.Path(path_type=Path))
+_data = click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these."
+)
+_threads = click.option("--threads", type=click.IntRange(min=1), help="Threads to use (default: all cores).")
+
+
+def _out() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _err() -> Console:
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="qkern", message="qkern %(version)s")
+def qkern() -> None:
+    """int8 quantization and int8 inference on CPUs.
+
+    Sizes are in bytes, 1 kB = 1000 B. Exit codes: 1 failure, 2 wrong usage or input, 130 interrupted.
+    """
+
+
+@qkern.command()
+@_model
+@_data
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
+@click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
+@click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
+@click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
+@_threads
+def quantize(
+    model: Path,
+    data: Path,
+    output: Path,
+    target: str,
+    method: str | None,
+    exclude: tuple[str, ...],
+    threads: int | None,
+) -> None:
+    """Quantizes the float model MODEL to int8."""
+    from ..pipeline import quantize_model
+    from ..report.compare import model_bytes
+
+    refuse_unwritable(output, inputs=(model,))
+    start = time.perf_counter()
+    seen = 0
+    with progress("calibrating", _err()) as show:
+
+        def count(done: int, total: int | None) -> None:
+            nonlocal seen
+            seen = done
+            show(done, total)
+
+        quantized = quantize_model(model, data, target, method, exclude, num_threads=threads, progress=count)
+    quantized.save(output)
+    report, out = quantized.report, _out()
+    rows = [
+        ("target", f"{quantized.target.name}: {quantized.target.why}"),
+        ("calibrated", f"{len(quantized.table)} tensors on {seen} samples, method {quantized.method}"),
+        ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
+        ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
+        ("time", time_of(time.perf_counter() - start)),
+    ]
+    out.print(pairs(str(output), rows))
+    if report.left_float:
+        rows_left = ((layer.name, layer.op_type, layer.reason) for layer in report.left_float)
+        out.print(table("stay in float", ("layer", "operator", "why"), rows_left))
+
+
+@qkern.command()
+@_model
+@_data
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the outputs (.npz).")
+@_threads
+def run(model: Path, data: Path, output: Path | None, threads: int | None) -> None:
+    """Runs MODEL, float or int8, on every sample."""
+    from ..calibration import Feeds, input_specs
+    from ..model_file import load_model
+    from ..runtime.session import Session
+
+    if output is not None:
+        refuse_unwritable(output, inputs=(model, data))
+    graph = load_model(model)
+    names = [value.name or "" for value in graph.graph.outputs]
+    feeds = Feeds(data, input_specs(graph), what="data")
+    session = Session(graph, num_threads=threads)
+    parts: list[list[Any]] = []
+    done, seconds = 0, 0.0
+    with progress("running", _err()) as show:
+        for feed in feeds:
+            start = time.perf_counter()
+            parts.append([np.array(array) for array in session.run(None, feed)])
+            seconds += time.perf_counter() - start
+            done += len(next(iter(feed.values())))
+            show(done, feeds.samples)
+    results = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
+    if output is not None:
+        write_file(output, npz(results))
+    rows = [
+        (name, str(array.dtype), str(list(array.shape)), *(f"{f(array):.4g}" for f in (np.min, np.mean, np.max)))
+        for name, array in results.items()
+    ]
+    out = _out()
+    out.print(table(None, ("output", "type", "shape", "min", "mean", "max"), rows, right=3))
+    out.print(
+        f"{done} samples in {time_of(seconds)}, {time_of(seconds / done)} each" + (f"; {output}" if output else "")
+    )
+
+
+@qkern.command()
+@click.argument("float_model", metavar="FP32", type=click.Path(path_type=Path))
+@click.argument("int8_model", metavar="INT8", type=click.Path(path_type=Path))
+@_data
+@click.option("--labels", type=click.Path(path_type=Path), help="The right class of every sample: integers in an .npy.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
+@_threads
+def compare(
+    float_model: Path, int8_model: Path, data: Path, labels: Path | None, json_path: Path | None, threads: int | None
+) -> None:
+    """Compares the model INT8 with the model FP32 it came from: accuracy, distance, size, latency."""
+    from ..report import compare as compare_models
+
+    if json_path is not None:
+        refuse_unwritable(json_path, inputs=(float_model, int8_model, data))
+    right = None if labels is None else _load_labels(labels)
+    with progress("comparing", _err()) as show:
+        result = compare_models(float_model, int8_model, data, right, num_threads=threads, progress=show)
+    if json_path is not None:
+        write_file(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
+    out = _out()
+    out.print(comparison_table(result))
+    out.print(f"{result.samples} samples; tier {result.tier}, {result.num_threads} threads")
+    left = ", ".join(result.left_float) or "none"
+    out.print(f"left in float: {left}")
+
+
+@qkern.command()
+@_model
+def explain(model: Path) -> None:
+    """Lists the steps MODEL runs in: int8, float or reference, and why."""
+    from ..runtime.session import Session
+
+    session = Session(model)
+    rows = [(str(i), step.name, step.op_type, step.kind, step.reason) for i, step in enumerate(session.steps)]
+    counts = {kind: sum(step.kind == kind for step in session.steps) for kind in ("int8", "float", "reference")}
+    out = _out()
+    out.print(table(str(model), ("", "step", "operator", "runs in", "why"), rows))
+    out.print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
+
+
+@qkern.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(as_json: bool) -> None:
+    """Shows the processor, the tiers that were compiled and that it can run, threads and versions."""
+    machine = describe_machine()
+    if as_json:
+        click.echo(json.dumps(machine, indent=2))
+    else:
+        for each in machine_table(machine):
+            _out().print(each)
+
+
+@qkern.command()
+@click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
+@_threads
+def demo(target: str, threads: int | None) -> None:
+    """Quantizes and runs the model that comes with qkern, a stage at a time."""
+    from ..demo.run import run_demo
+
+    run_demo(_out(), target=target, num_threads=threads)
+
+
+def _load_labels(path: Path) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a NumPy file ({error})") from error
+    if not isinstance(labels, np.ndarray):
+        raise ValueError(f"{path}: labels have to be one array, in an .npy")
+    return labels

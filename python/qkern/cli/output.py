@@ -1,0 +1,56 @@
+"""Files that a command writes: whole or not at all, and refused before the work where they can't be written."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["npz", "refuse_unwritable", "write_file"]
+
+
+def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
+    """Raises where `path` can't be written: no such folder, no permission, a folder itself, or one of the `inputs`."""
+    folder = path.parent
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, not a file to write to")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {folder}")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
+        raise ValueError(f"{path}: would overwrite the input")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # asking for the permission is not enough: the disk may be read-only
+            pass
+    except OSError as error:
+        raise PermissionError(f"{path}: can't write in {folder} ({error.strerror})") from error
+
+
+def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An .npz with these arrays: `np.savez`, for any name (its own arguments, such as `file`, included)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes `path` in one step: a reader sees the old file or the new one. Raises OSError."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    finally:
+        with suppress(OSError):  # already renamed, or never made
+            os.unlink(temporary)

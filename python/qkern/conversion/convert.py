@@ -1,0 +1,203 @@
+"""The conversion itself: plan, parameters, then the constants and nodes that say it in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..fusion import constant_of
+from ..fusion.clean import infer_shapes
+from ..fusion.opset import raise_opset
+from ..scheme import QuantParams
+from .constants import layer_constants, quantize_constant
+from .plan import Layer, Plan, make_plan
+from .qdq import QdqWriter
+from .ranges import RangeTable, choose_params, is_redundant
+from .report import ConversionReport, LayerReport
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from ..target import Target
+
+__all__ = ["convert", "tensors_to_observe"]
+
+_IR_VERSIONS = (7, 10)  # the lowest that goes with opset 13; the highest that ONNX Runtime has read for years
+
+
+def tensors_to_observe(model: ir.Model, exclude: Collection[str] = ()) -> list[str]:
+    """Names of the tensors whose ranges `convert` asks for, with the same `exclude`, in the order of the graph.
+
+    Constants are not among them, nor tensors that only repeat values of another one (the output of a MaxPool).
+    Raises ValueError as `convert` does.
+    """
+    plan = make_plan(_prepared(model), exclude)
+    sources = (source for value in plan.values() for source in plan.sources(value))
+    return list(dict.fromkeys(source.name for source in sources if source.name and constant_of(source) is None))
+
+
+def convert(
+    model: ir.Model,
+    table: RangeTable,
+    target: Target,
+    *,
+    method: str | None = None,
+    exclude: Collection[str] = (),
+) -> tuple[ir.Model, ConversionReport]:
+    """The QDQ form of `model` (fused, float32; left as it is) and a report of every layer.
+
+    `table` holds the range of each tensor of `tensors_to_observe`, `method` says how to choose it (None: the target's),
+    `exclude` names nodes to leave float, by node name or operator type. The result has opset >= 13, IR version <= 10.
+
+    Raises ValueError where the model is quantized already, `exclude` names nothing in the graph, a weight or bias holds
+    NaN or inf, a range is missing, or the target quantizes activations per channel.
+    """
+    if target.activation.per_channel:
+        raise ValueError(f"target {target.name!r}: activations are quantized per tensor, not per channel")
+    method = target.method if method is None else method
+    model = _prepared(model)
+    graph = model.graph
+    plan = make_plan(model, exclude)
+    params = choose_params(plan, table, target.activation, method)
+    # Read off the graph before it changes.
+    nodes = [node for node in graph if _computes_floats(node)]
+    values = [value for value in plan.values() if constant_of(value) is None]
+    notes: dict[ir.Node, str] = {}
+
+    writer = QdqWriter(graph)
+    for layer in plan.layers.values():
+        notes[layer.node] = _write_constants(writer, layer, params, target)
+    stands_for: dict[ir.Value, ir.Value] = {}  # what an activation wrote -> what its producer writes in its place
+    for layer in plan.layers.values():
+        activation = layer.activation
+        if activation is not None and is_redundant(activation, params[activation.outputs[0]]):
+            stands_for[activation.outputs[0]] = layer.node.outputs[0]
+            _drop_activation(graph, activation, layer.node.outputs[0])
+            notes[activation] = "dropped: the 8-bit range ends at its bounds"
+    written = {value for layer in plan.layers.values() for value in layer.outputs}
+    readers = {(layer.node, index) for layer in plan.layers.values() for index in layer.activations}
+    for value in values:
+        _write_value(writer, stands_for.get(value, value), params[value], readers, value in written)
+
+    layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
+    _finish(model, target.name, method)
+    return model, ConversionReport(target.name, method, layers)
+
+
+def _prepared(model: ir.Model) -> ir.Model:
+    """A copy (of the graph; tensors are shared) with opset >= 13, node names, types and shapes."""
+    import onnx_ir.passes.common as common
+
+    for node in model.graph:
+        if node.domain == "" and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            raise ValueError(f"the model is quantized already: node {node.name!r} is a {node.op_type}")
+    copy = model.clone()
+    if copy.functions:
+        common.InlinePass()(copy)
+    raise_opset(copy)
+    common.NameFixPass()(copy)
+    infer_shapes(copy)
+    return copy
+
+
+def _computes_floats(node: ir.Node) -> bool:
+    types = [output.dtype for output in node.outputs]
+    return node.op_type != "Constant" and any(dtype is None or dtype.is_floating_point() for dtype in types)
+
+
+def _write_constants(writer: QdqWriter, layer: Layer, params: dict[ir.Value, QuantParams], target: Target) -> str:
+    """Quantizes the constants that `layer` reads; returns what the report should say about it."""
+    node = layer.node
+    for index in layer.activations:
+        value = node.inputs[index]
+        array = constant_of(value)
+        if value is not None and array is not None:
+            limits = target.activation.limits
+            codes = writer.constant(quantize_constant(array, params[value], limits), f"{value.name}.quantized")
+            writer.dequantize_input(node, index, codes, params[value], f"{value.name}")
+    if layer.weight is None:
+        return ""
+    weight, x = node.inputs[layer.weight], node.inputs[layer.activations[0]]
+    bias = None if layer.bias is None else node.inputs[layer.bias]
+    assert weight is not None
+    assert x is not None
+    weight_array = None if layer.weight in layer.activations else _finite(weight)
+    constants = layer_constants(
+        params[weight] if weight_array is None else weight_array,
+        None if bias is None else _finite(bias),
+        target.weight,
+        axis=layer.weight_axis,
+        x_scale=params[x].scale,
+    )
+    if constants.weight is not None:
+        codes = writer.constant(constants.weight, f"{weight.name}.quantized")
+        writer.dequantize_input(node, layer.weight, codes, constants.weight_params, f"{weight.name}")
+    if layer.bias is not None and bias is not None and constants.bias is not None and constants.bias_params is not None:
+        codes = writer.constant(constants.bias, f"{bias.name}.quantized")
+        writer.dequantize_input(node, layer.bias, codes, constants.bias_params, f"{bias.name}")
+    return f"weight scale of {constants.raised} channels raised for their bias" if constants.raised else ""
+
+
+def _finite(value: ir.Value) -> NDArray[np.float32]:
+    array = constant_of(value)
+    assert array is not None
+    if not np.isfinite(array).all():
+        raise ValueError(f"initializer {value.name!r} holds NaN or inf")
+    return np.asarray(array, np.float32)
+
+
+def _drop_activation(graph: ir.Graph, activation: ir.Node, before: ir.Value) -> None:
+    after = activation.outputs[0]
+    name, after.name = after.name, f"{after.name}.dropped"
+    before.name = name
+    before.type, before.shape = after.type or before.type, after.shape or before.shape
+    after.replace_all_uses_with(before, replace_graph_outputs=True)
+    graph.remove(activation, safe=True)
+
+
+def _write_value(
+    writer: QdqWriter, value: ir.Value, params: QuantParams, readers: Collection[tuple[ir.Node, int]], written: bool
+) -> None:
+    """The Q/DQ pairs of one 8-bit value. Where an 8-bit layer has `written` it, there is no float to read, so that
+    every reader gets the dequantized value; else only the 8-bit `readers` do."""
+    uses = [(use.node, use.idx) for use in value.uses() if written or (use.node, use.idx) in readers]
+    is_output = written and value.is_graph_output()
+    if not uses and not is_output:
+        return
+    codes = writer.quantize(value, params)
+    for node, index in uses:
+        writer.dequantize_input(node, index, codes, params, f"{value.name}")
+    if is_output:
+        writer.dequantize_output(value, codes, params)
+
+
+def _layer_report(
+    node: ir.Node, plan: Plan, params: dict[ir.Value, QuantParams], notes: dict[ir.Node, str]
+) -> LayerReport:
+    name = node.name or ""
+    if node in plan.absorbed:
+        note = notes.get(node, f"runs at the end of {plan.absorbed[node].name!r}")
+        return LayerReport(name, node.op_type, True, note, None, *_numbers(params[node.outputs[0]]))
+    if node not in plan.layers:
+        return LayerReport(name, node.op_type, False, plan.float_reasons[node])
+    layer = plan.layers[node]
+    return LayerReport(
+        name, node.op_type, True, notes.get(node, ""), layer.weight_shape, *_numbers(params[layer.outputs[0]])
+    )
+
+
+def _numbers(params: QuantParams) -> tuple[float, int]:
+    return float(params.scale), int(params.zero_point)
+
+
+def _finish(model: ir.Model, target: str, method: str) -> None:
+    import onnx_ir.passes.common as common
+
+    common.RemoveUnusedNodesPass()(model)
+    common.TopologicalSortPass()(model)
+    lowest, highest = _IR_VERSIONS
+    model.ir_version = min(max(model.ir_version, lowest), highest)
+    model.metadata_props.update({"qkern.target": target, "qkern.method": method})

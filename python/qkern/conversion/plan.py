@@ -1,0 +1,207 @@
+"""Which nodes are quantized, which tensors that makes 8-bit, and which of them share parameters.
+
+Decided from the graph and the operators alone, before any range is known: calibration observes what the plan names.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..fusion import activation_of, constant_of
+from ..operators import get_operator
+from .groups import ValueGroups
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from ..operators.operator import NodeQuantization
+
+__all__ = ["Layer", "Plan", "make_plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A node to quantize.
+
+    `activations` are the indices of its 8-bit inputs: constant ones too, and the weight where that isn't constant.
+    `activation` is the Relu or Clip it absorbs, `outputs` the values that become 8-bit, after that activation.
+    `weight_axis` (>= 0) and `weight_shape` are those of a constant weight.
+    """
+
+    node: ir.Node
+    activations: tuple[int, ...]
+    weight: int | None
+    weight_axis: int | None
+    bias: int | None
+    shares_params: bool
+    activation: ir.Node | None
+    outputs: tuple[ir.Value, ...]
+    weight_shape: tuple[int, ...] | None
+
+    def inputs(self) -> Iterator[ir.Value]:
+        """The values behind `activations`."""
+        for index in self.activations:
+            value = self.node.inputs[index]
+            assert value is not None
+            yield value
+
+
+@dataclass(eq=False)
+class Plan:
+    """`layers` by node, in the order of the graph; `float_reasons` of every other node; `groups` of 8-bit values."""
+
+    layers: dict[ir.Node, Layer] = field(default_factory=dict)
+    float_reasons: dict[ir.Node, str] = field(default_factory=dict)
+    absorbed: dict[ir.Node, ir.Node] = field(default_factory=dict)  # activation -> the node that absorbs it
+    groups: ValueGroups = field(default_factory=ValueGroups)
+
+    def values(self) -> list[ir.Value]:
+        """Every 8-bit value, constants too, once, in the order of the graph."""
+        seen: dict[ir.Value, None] = {}
+        for layer in self.layers.values():
+            seen.update(dict.fromkeys((*layer.inputs(), *layer.outputs)))
+        return list(seen)
+
+    def sources(self, value: ir.Value) -> tuple[ir.Value, ...]:
+        """The members of the value's group whose numbers are not just moved there from another member.
+
+        Their ranges cover the group.
+        """
+        moved = {out for layer in self.layers.values() if layer.shares_params for out in layer.outputs}
+        return tuple(member for member in self.groups.members(value) if member not in moved)
+
+
+def make_plan(model: ir.Model, exclude: Collection[str] = ()) -> Plan:
+    """The plan for `model` (shapes inferred) without the nodes that `exclude` names, by node name or operator type.
+
+    Raises ValueError for a name in `exclude` that the graph doesn't have.
+    """
+    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+    _check_names(model, excluded)
+    plan = Plan()
+    for node in model.graph:
+        if node in plan.absorbed:
+            continue
+        verdict = _examine(node, excluded, plan)
+        if isinstance(verdict, str):
+            plan.float_reasons[node] = verdict
+            continue
+        plan.layers[node] = verdict
+        if verdict.activation is not None:
+            plan.absorbed[verdict.activation] = node
+    _drop_idle_moves(plan)
+    for layer in plan.layers.values():
+        if layer.shares_params:
+            first, *others = (*layer.inputs(), *layer.outputs)
+            for value in others:
+                plan.groups.join(first, value)
+    return plan
+
+
+def _check_names(model: ir.Model, excluded: set[str]) -> None:
+    known = {node.name for node in model.graph if node.name} | {node.op_type for node in model.graph}
+    for name in sorted(excluded - known):
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; the closest are {', '.join(map(repr, close))}" if close else ""
+        raise ValueError(f"exclude: the graph has no node or operator {name!r}{hint}")
+
+
+def _examine(node: ir.Node, excluded: set[str], plan: Plan) -> Layer | str:
+    """The layer that `node` becomes, or why it stays float."""
+    if node.name in excluded:
+        return "excluded by name"
+    if node.op_type in excluded:
+        return f"excluded: every {node.op_type}"
+    producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+    if producer is not None and producer in plan.float_reasons and activation_of(producer.outputs[0]) is node:
+        return f"it belongs to {producer.name!r}, which stays float"
+    operator = get_operator(node.op_type) if node.domain == "" else None
+    if operator is None:
+        return f"{node.domain + '.' if node.domain else ''}{node.op_type} has no int8 kernel"
+    how = operator.quantization(node)
+    if isinstance(how, str):
+        return how
+    activations = how.activations
+    weight = None if how.weight is None else constant_of(node.inputs[how.weight])
+    if how.weight is not None and weight is None:
+        activations = (*activations, how.weight)
+    reason = _obstacle(node, how, activations, weight)
+    if reason:
+        return reason
+    activation = None if how.shares_params else activation_of(node.outputs[0])
+    if activation is not None and excluded & {activation.name, activation.op_type}:
+        activation = None
+    if how.shares_params:
+        outputs = tuple(node.outputs)
+    else:
+        outputs = (node.outputs[0] if activation is None else activation.outputs[0],)
+    bias = how.bias
+    if bias is not None and (bias >= len(node.inputs) or node.inputs[bias] is None):
+        bias = None
+    shape = None if weight is None else weight.shape
+    axis = None if shape is None or how.weight_axis is None else how.weight_axis % len(shape)
+    return Layer(node, activations, how.weight, axis, bias, how.shares_params, activation, outputs, shape)
+
+
+def _obstacle(node: ir.Node, how: NodeQuantization, activations: tuple[int, ...], weight: NDArray[Any] | None) -> str:
+    """Why this node can't be quantized although its operator can; "" where it can."""
+    import onnx_ir as ir
+
+    inputs = [node.inputs[index] for index in activations]
+    if any(value is None for value in inputs):
+        return "an input is missing"
+    values = [value for value in inputs if value is not None]
+    if how.shares_params and any(output.dtype != values[0].dtype for output in node.outputs):
+        return "not every output has the type of the input"
+    weight_value = node.inputs[how.weight] if how.weight is not None else None
+    typed = [*values, *([] if weight_value is None else [weight_value]), node.outputs[0]]
+    dtypes = {value.dtype for value in typed} - {None}
+    if not dtypes:
+        return f"the type of {values[0].name!r} is not known"
+    if dtypes != {ir.DataType.FLOAT}:
+        return f"it computes {', '.join(sorted(dtype.name.lower() for dtype in dtypes if dtype))}, not float32"
+    for value in typed:  # these types are one by ONNX's definition: what a custom operator hides comes back here
+        if value.dtype is None:
+            value.dtype = ir.DataType.FLOAT
+    for value in values:
+        constant = constant_of(value)
+        if constant is not None and not np.isfinite(constant).all():
+            return f"the constant {value.name!r} holds NaN or inf"
+    bias = node.inputs[how.bias] if how.bias is not None and how.bias < len(node.inputs) else None
+    if bias is not None:
+        array = constant_of(bias)
+        if array is None:
+            return f"the bias {bias.name!r} is not constant"
+        scales = 1 if weight is None or how.weight_axis is None else weight.shape[how.weight_axis]
+        if array.size != max(array.shape, default=1) or (array.size > 1 and array.shape[-1] != array.size):
+            return f"the bias {bias.name!r} of shape {array.shape} is not a row"
+        if array.size > 1 and array.size % scales:
+            return f"the bias {bias.name!r} of shape {array.shape} is not one number per output channel"
+    return ""
+
+
+def _drop_idle_moves(plan: Plan) -> None:
+    """Takes back layers that only move values where no layer that computes is next to them: 8 bits would only cost
+    accuracy there."""
+    groups = ValueGroups()
+    for layer in plan.layers.values():
+        if layer.shares_params:
+            first, *others = (*layer.inputs(), *layer.outputs)
+            for value in others:
+                groups.join(first, value)
+    live = {
+        groups.root(value)
+        for layer in plan.layers.values()
+        if not layer.shares_params
+        for value in (*layer.inputs(), *layer.outputs)
+    }
+    for node, layer in tuple(plan.layers.items()):
+        if layer.shares_params and groups.root(layer.outputs[0]) not in live:
+            del plan.layers[node]
+            plan.float_reasons[node] = "it only moves values, and nothing next to it is quantized"

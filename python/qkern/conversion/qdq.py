@@ -1,0 +1,88 @@
+"""Writes QuantizeLinear and DequantizeLinear nodes into a graph.
+
+An 8-bit value has one QuantizeLinear behind its producer. Every reader has a DequantizeLinear of its own, as the fusion
+of ONNX Runtime wants it: it matches a node together with the DequantizeLinear nodes that only this node reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ..fusion.constant import add_initializer, fresh_name, value_names
+from ..scheme import QuantParams
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["QdqWriter"]
+
+
+class QdqWriter:
+    """Adds nodes to one graph; equal parameters and equal integer constants are stored once."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph = graph
+        self._names = value_names(graph)
+        self._node_names = {node.name for node in graph if node.name}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+
+    def quantize(self, value: ir.Value, params: QuantParams) -> ir.Value:
+        """A QuantizeLinear behind the producer of `value`, at the front where it is an input; returns its output."""
+        node = self._node("QuantizeLinear", value, f"{value.name}.quantized", params, params.dtype)
+        producer = value.producer()
+        if producer is not None:
+            self._graph.insert_after(producer, node)
+        elif len(self._graph):
+            self._graph.insert_before(self._graph[0], node)
+        return node.outputs[0]
+
+    def dequantize_input(self, reader: ir.Node, index: int, codes: ir.Value, params: QuantParams, name: str) -> None:
+        """Makes input `index` of `reader` the DequantizeLinear of `codes`."""
+        node = self._node("DequantizeLinear", codes, f"{name}.dequantized", params, params.scale.dtype)
+        producer = codes.producer()
+        if reader.graph is self._graph:
+            self._graph.insert_before(reader, node)
+        else:  # a node of a subgraph reads it
+            assert producer is not None
+            self._graph.insert_after(producer, node)
+        reader.replace_input_with(index, node.outputs[0])
+
+    def dequantize_output(self, value: ir.Value, codes: ir.Value, params: QuantParams) -> None:
+        """Puts the DequantizeLinear of `codes` in the place of `value` among the outputs, under its name."""
+        name = value.name
+        assert name is not None
+        node = self._node("DequantizeLinear", codes, f"{name}.dequantized", params, params.scale.dtype)
+        producer = codes.producer()
+        assert producer is not None
+        self._graph.insert_after(producer, node)
+        output = node.outputs[0]
+        output.type, output.shape = value.type, value.shape
+        value.name = fresh_name(self._graph, f"{name}.float", self._names)
+        output.name = name
+        for index, each in enumerate(self._graph.outputs):
+            if each is value:
+                self._graph.outputs[index] = output
+
+    def constant(self, array: NDArray[Any], name: str) -> ir.Value:
+        """An initializer that holds `array`."""
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = add_initializer(self._graph, name, array, self._names)
+        return self._constants[key]
+
+    def _node(self, op_type: str, source: ir.Value, name: str, params: QuantParams, dtype: Any) -> ir.Node:
+        import onnx_ir as ir
+
+        base = name.rsplit(".", 1)[0]
+        scale = self.constant(params.scale, f"{base}.scale")
+        zero_point = self.constant(params.zero_point, f"{base}.zero_point")
+        output = ir.Value(name=fresh_name(self._graph, name, self._names), shape=source.shape)
+        output.type = ir.TensorType(ir.DataType.from_numpy(dtype))
+        axis = [] if params.axis is None else [ir.AttrInt64("axis", params.axis)]
+        node_name = f"{output.name}.{op_type}"
+        while node_name in self._node_names:
+            node_name += "_"
+        self._node_names.add(node_name)
+        return ir.Node("", op_type, [source, scale, zero_point], attributes=axis, outputs=[output], name=node_name)

@@ -1,0 +1,51 @@
+"""What conversion did to every layer of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["ConversionReport", "LayerReport"]
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One node of the float graph.
+
+    `reason` says why a layer stays float; for a quantized one it holds what is worth knowing (an activation that went
+    away, channels whose weight scale was changed) or is empty. `scale` and `zero_point` are those of the output;
+    `weight_shape` is None for a layer without a constant weight.
+    """
+
+    name: str
+    op_type: str
+    quantized: bool
+    reason: str = ""
+    weight_shape: tuple[int, ...] | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """Every node that computes floats, in the order of the graph; integer shape arithmetic isn't listed."""
+
+    target: str
+    method: str
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def quantized(self) -> tuple[LayerReport, ...]:
+        """The layers that run in int8."""
+        return tuple(layer for layer in self.layers if layer.quantized)
+
+    @property
+    def left_float(self) -> tuple[LayerReport, ...]:
+        """The layers that stay float, each with its reason."""
+        return tuple(layer for layer in self.layers if not layer.quantized)
+
+    def __iter__(self) -> Iterator[LayerReport]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)

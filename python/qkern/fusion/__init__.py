@@ -1,0 +1,41 @@
+"""Stage 1: a float graph -> a smaller float graph that computes the same, up to rounding.
+
+One pass per file, each a function `(model) -> list[Fused]` whose docstring is its pattern and its algebra; `PASSES` is
+the list, in the order in which they run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .activation import activation_bounds, activation_of
+from .batch_norm import fold_batch_norm
+from .clean import clean, infer_shapes, sweep
+from .constant import constant_of
+from .fused import Fused
+from .matmul_add import merge_matmul_add
+from .pad import merge_pads
+from .reduce_mean import pool_means
+from .redundant_activation import merge_activations
+from .slices import merge_slices
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["PASSES", "Fused", "activation_bounds", "activation_of", "constant_of", "fuse"]
+
+PASSES = (merge_slices, merge_matmul_add, merge_pads, fold_batch_norm, pool_means, merge_activations)
+
+
+def fuse(model: ir.Model) -> list[Fused]:
+    """Cleans `model` and runs every pass of `PASSES` over it, in place. Returns what was fused or could not be.
+
+    Outputs stay equal up to float32 rounding; names of inputs, outputs and remaining nodes stay. Arrays are replaced,
+    never written to, so that a clone of the model isn't changed. Quantized parts stay as they are. Raises ValueError
+    where the model has an opset below 13 that ONNX's version converter can't convert.
+    """
+    clean(model)
+    report = [fused for run in PASSES for fused in run(model)]
+    sweep(model)
+    infer_shapes(model)
+    return report

@@ -1,0 +1,133 @@
+"""ONNX models in and out: whatever a caller holds -> `ir.Model`, and `ir.Model` -> a file that is whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+__all__ = ["ModelSource", "load_model", "save_model"]
+
+ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model"]
+
+
+def load_model(source: ModelSource) -> ir.Model:
+    """The model behind `source`: a path, the bytes of a file, an `onnx.ModelProto`, or an `ir.Model` (returned as is).
+
+    Tensors kept in external files are read when they are used; the files have to exist now. Raises FileNotFoundError
+    where the file or one of its external tensors is missing, OSError where it can't be read, ValueError naming the
+    source where it isn't a whole ONNX model or a node reads a tensor that nothing writes, TypeError for another type.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    if isinstance(source, ir.Model):
+        return source
+    folder = ""
+    if isinstance(source, onnx.ModelProto):
+        name, proto = "ModelProto", source
+    elif isinstance(source, bytes):
+        name, proto = f"{len(source)} bytes", _parse(source, f"{len(source)} bytes")
+    elif isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        name, folder = str(path), str(path.resolve().parent)
+        if not path.exists():
+            raise FileNotFoundError(f"{name}: no such file")
+        proto = _parse(path.read_bytes(), name)
+    else:
+        raise TypeError(f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}")
+    _check_whole(proto, name)
+    try:
+        model = ir.from_proto(proto)
+    except Exception as error:  # whatever the reader stumbles over, the file is at fault
+        raise ValueError(f"{name}: not a valid ONNX model ({error})") from error
+    _place_external_tensors(model, folder, name)
+    _check_wired(model, name)
+    return model
+
+
+def save_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Writes `model` to `path` in one step: a reader sees the old file or the new one; a failure leaves the old one.
+
+    External tensors are stored inside the file. Raises OSError naming `path` where it can't be written, ValueError
+    where the model can't be stored in one file (more than 2 GiB, or not serializable).
+    """
+    import onnx_ir as ir
+
+    target = Path(os.path.realpath(path))  # a symbolic link stays one: what it points to is replaced
+    whole = model.clone()
+    try:
+        ir.external_data.load_to_model(whole)
+        data = ir.to_proto(whole).SerializeToString()
+    except Exception as error:  # protobuf's, numpy's and the IR's own errors: all mean the same to the caller
+        raise ValueError(f"{path}: the model can't be stored in one ONNX file ({error})") from error
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise type(error)(error.errno, f"can't write the model: {error.strerror}", str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):  # already renamed, or never made
+            os.unlink(temporary)
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    import onnx
+
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError, of which there are several, one per implementation
+        raise ValueError(f"{name}: not an ONNX model, or a truncated one ({error})") from error
+    return proto
+
+
+def _check_whole(proto: onnx.ModelProto, name: str) -> None:
+    # A file cut between two fields, or a stray file that protobuf happens to accept, parses without an error.
+    for field, present in (
+        ("ir_version", proto.ir_version > 0),
+        ("graph", proto.HasField("graph")),
+        ("opset_import", len(proto.opset_import) > 0),
+    ):
+        if not present:
+            raise ValueError(f"{name}: not an ONNX model, or a truncated one (it has no {field})")
+
+
+def _place_external_tensors(model: ir.Model, folder: str, name: str) -> None:
+    import onnx_ir as ir
+
+    ir.external_data.set_base_dir(model.graph, folder)
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and not os.path.exists(tensor.path):
+                raise FileNotFoundError(
+                    f"{name}: the data of {value.name!r} should be in {tensor.path}, which is missing"
+                )
+
+
+def _check_wired(model: ir.Model, name: str) -> None:
+    for graph in model.graphs():
+        for node in graph:
+            for value in node.inputs:
+                if value is not None and not _has_source(value):
+                    raise ValueError(
+                        f"{name}: node {node.name!r} ({node.op_type}) reads {value.name!r}, which nothing writes"
+                    )
+        for output in graph.outputs:
+            if not _has_source(output):
+                raise ValueError(f"{name}: nothing writes the output {output.name!r}")
+
+
+def _has_source(value: ir.Value) -> bool:
+    return value.producer() is not None or value.is_graph_input() or value.is_initializer()

@@ -1,0 +1,256 @@
+"""Methods on known distributions: against their own definition, written straight, and against what theory says."""
+
+import math
+
+import numpy as np
+import pytest
+from qkern.calibration import METHODS, HistogramObserver
+from qkern.calibration.kl import best_cut
+from qkern.calibration.mse import expected_error
+from qkern.calibration.percentile import percentile_range
+from qkern.scheme import Scheme, quant_params
+
+UINT8 = Scheme("uint8")
+INT8 = Scheme("int8")
+SYMMETRIC = Scheme("int8", symmetric=True)
+SCHEMES = [UINT8, INT8, SYMMETRIC, Scheme("int8", symmetric=True, narrow=True), Scheme("uint8", symmetric=True)]
+N = 300_000
+
+
+def draw(name):
+    rng = np.random.default_rng(11)
+    normal = rng.normal(size=N)
+    return {
+        "gaussian": normal,
+        "laplace": rng.laplace(size=N),
+        "relu": np.maximum(normal, 0),
+        "relu6": np.clip(4 * normal, 0, 6),
+        "negative": -np.abs(normal),
+        "outliers": np.concatenate([normal, [50, -60]]),
+        "relu_outlier": np.concatenate([np.maximum(normal, 0), [40]]),
+        "uniform": rng.uniform(-1, 3, N),
+        "constant": np.full(100, 3.0),
+        "zero": np.zeros(100),
+        "single": np.array([-2.5]),
+        "tiny": normal * 1e-30,
+        "huge": normal * 1e30,
+        "denormal": normal * 1e-42,
+    }[name].astype(np.float32)
+
+
+NAMES = [
+    *("gaussian", "laplace", "relu", "relu6", "negative", "outliers", "relu_outlier", "uniform"),
+    *("constant", "zero", "single", "tiny", "huge", "denormal"),
+]
+
+
+def histogram_of(x):
+    histogram = HistogramObserver()
+    histogram.update(x)
+    return histogram
+
+
+def squared_error(x, params, scheme):
+    zero = int(params.zero_point)
+    scale = float(params.scale)
+    code = np.clip(np.rint(x.astype(np.float64) / scale) + zero, *scheme.limits)
+    return float(np.mean((x - (code - zero) * scale) ** 2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_gives_a_usable_range_for_every_distribution(name, method):
+    x = draw(name)
+    histogram = histogram_of(x)
+    before = histogram.to_bytes()
+    for scheme in SCHEMES:
+        low, high = histogram.range(scheme, method)
+        assert np.isfinite([low, high]).all()
+        assert low <= high
+        reach = float(np.abs(x).max())
+        assert max(-low, high) <= reach
+        if not scheme.symmetric:
+            assert low >= min(float(x.min()), 0)
+            assert high <= max(float(x.max()), 0)
+        if name not in {"zero", "denormal", "outliers", "relu_outlier"}:  # what an outlier is worth, methods differ on
+            signal = float(np.mean(x.astype(np.float64) ** 2))
+            assert squared_error(x, histogram.quant_params(scheme, method), scheme) < signal / 200
+    assert histogram.to_bytes() == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constants_and_zeros_are_exact(method):
+    for x in (draw("constant"), draw("zero"), draw("single")):
+        assert squared_error(x, histogram_of(x).quant_params(UINT8, method), UINT8) < 1e-12
+
+
+def test_minmax_is_the_extremes():
+    x = draw("outliers")
+    assert histogram_of(x).range(UINT8, "minmax") == (-60, 50)
+
+
+@pytest.mark.parametrize("scheme", [UINT8, SYMMETRIC])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1.0])
+def test_an_activation_clipped_at_6_keeps_its_6(scheme, share):
+    # From "nearly everything is clipped" to "nothing is, but 6 is the maximum".
+    normal = np.abs(np.random.default_rng(3).normal(size=N))
+    x = np.minimum(normal * 6 / np.quantile(normal, share), 6).astype(np.float32)
+    for method in ("percentile", "kl", "mse"):
+        _, high = histogram_of(x).range(scheme, method)
+        assert high > (5.9 if share < 1 else 4)
+        assert high <= 6
+
+
+@pytest.mark.parametrize("atom", [0.0001, 0.001, 0.01, 0.1])
+def test_kl_keeps_6_however_few_are_there(atom):
+    rng = np.random.default_rng(4)
+    x = np.where(rng.random(N) < atom, 6, 5.9 * rng.random(N)).astype(np.float32)
+    assert histogram_of(x).range(UINT8, "kl")[1] > 5.85
+
+
+# --- KL ---------------------------------------------------------------------------------------------------------------
+
+
+def slow_best_cut(counts, codes, outliers, round_end):
+    """The pseudo-code of the slides, line by line; equal groups are those of kl.py."""
+    bins = len(counts)
+    while bins and counts[bins - 1] == 0:
+        bins -= 1
+    best, best_divergence = None, np.inf
+    for i in range(codes, bins + 1):
+        reference = [float(c) for c in counts[:i]]
+        reference[-1] += float(sum(counts[i:]))
+        reference[0] += outliers
+        candidate = [0.0] * i
+        for group in range(codes):
+            members = range(round_end(group * i / codes), round_end((group + 1) * i / codes))
+            filled = [j for j in members if counts[j] > 0]
+            for j in filled:
+                candidate[j] = sum(float(counts[k]) for k in members) / len(filled)
+        if sum(candidate) == 0:
+            continue
+        p = [value / sum(reference) for value in reference]
+        q = [value / sum(candidate) for value in candidate]
+        bare = [j for j in range(i) if p[j] > 0 and q[j] == 0]
+        for j in bare:
+            q[j] = 1e-4
+        q = [value / (1 + 1e-4 * len(bare)) for value in q]
+        divergence = sum(pj * np.log(pj / qj) for pj, qj in zip(p, q, strict=True) if pj > 0)
+        if divergence < best_divergence - 1e-12:
+            best, best_divergence = i, divergence
+    return best
+
+
+@pytest.mark.parametrize("codes", [4, 16, 33])
+@pytest.mark.parametrize("seed", range(8))
+def test_kl_is_the_slides_pseudo_code(codes, seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(2000 * np.exp(-np.arange(150) / (5 + 10 * seed)))
+    counts[rng.random(150) < 0.2] = 0  # empty bins, at the ends of groups too
+    counts[3] += 1
+    if seed % 2:
+        counts[149] = 1 + rng.poisson(5)  # an outlier, and nothing before it
+        counts[120:149] = 0
+    for outliers in (0, 7):
+        assert best_cut(counts, outliers, codes) == slow_best_cut(counts, codes, outliers, math.floor)
+        assert best_cut(counts, outliers, codes, mirrored=True) == slow_best_cut(counts, codes, outliers, math.ceil)
+
+
+def test_exact_zeros_do_not_count_for_kl():
+    x = np.abs(draw("laplace"))
+    histogram, with_zeros = histogram_of(x), histogram_of(np.concatenate([x, np.zeros(10 * N, np.float32)]))
+    for scheme in (UINT8, SYMMETRIC):
+        assert with_zeros.range(scheme, "kl") == histogram.range(scheme, "kl")
+        assert histogram.range(scheme, "kl")[1] < x.max()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"zero", "denormal"}])
+def test_kl_never_has_more_error_than_the_whole_range(name, scheme):
+    histogram = histogram_of(draw(name))
+    ranges = np.array([histogram.range(scheme, method) for method in ("kl", "minmax")])
+    kl, whole = expected_error(histogram, scheme, ranges[:, 0].clip(max=0), ranges[:, 1].clip(min=0))
+    assert kl <= whole * 1.001 + 1e-12 * float(np.square(ranges).max())
+
+
+@pytest.mark.parametrize("name", ["gaussian", "outliers"])  # where no candidate does harm
+def test_kl_of_two_sided_data_is_best_for_each_side_given_the_other(name):
+    histogram = histogram_of(draw(name))
+    low, high = histogram.range(UINT8, "kl")
+    below, above = round(-low / histogram.width - 0.5), round(high / histogram.width - 0.5)
+    counts, zero = histogram.counts, -histogram.first
+    given_below, given_above = counts[zero - below :], counts[: zero + above][::-1]
+    assert best_cut(given_below, counts[: zero - below].sum(), 256) == below + above
+    assert best_cut(given_above, counts[zero + above :].sum(), 256, mirrored=True) == below + above
+
+
+@pytest.mark.parametrize(("scheme", "codes"), [(UINT8, 256), (SYMMETRIC, 128)])
+def test_kl_cuts_long_tails_somewhere_between_its_first_and_its_last_candidate(scheme, codes):
+    histogram = histogram_of(np.abs(draw("laplace")))
+    high = histogram.range(scheme, "kl")[1]
+    assert (codes + 10) * histogram.width < high < 0.9 * histogram.maximum
+
+
+def test_kl_cuts_outliers_and_keeps_uniform_data():
+    assert histogram_of(draw("relu_outlier")).range(UINT8, "kl")[1] < 30  # of 40; the next number is 4.7
+    low, high = histogram_of(draw("uniform")).range(UINT8, "kl")
+    assert low == pytest.approx(-1, abs=0.01)
+    assert high == pytest.approx(3, abs=0.01)
+
+
+# --- MSE --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "relu", "relu6", "negative", "uniform", "tiny", "huge"])
+def test_the_expected_error_is_the_error(name, scheme):
+    x = draw(name)
+    histogram = histogram_of(x)
+    low, high = min(float(x.min()), 0), max(float(x.max()), 0)
+    for share in (1.0, 0.7, 0.4):
+        lows, highs = np.array([low * share]), np.array([high * share])
+        if scheme.symmetric:
+            highs = np.maximum(-lows, highs)
+            lows = -highs
+        actual = squared_error(x, quant_params(lows[0], highs[0], scheme), scheme)
+        assert expected_error(histogram, scheme, lows, highs)[0] == pytest.approx(actual, rel=0.02)
+
+
+@pytest.mark.parametrize("scheme", [UINT8, SYMMETRIC])
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "relu", "outliers", "relu_outlier", "uniform"])
+def test_mse_is_the_least_of_all_methods(name, scheme):
+    x = draw(name)
+    histogram = histogram_of(x)
+    error = {method: squared_error(x, histogram.quant_params(scheme, method), scheme) for method in METHODS}
+    assert error["mse"] <= min(error.values()) * 1.01
+
+
+def test_mse_of_a_gaussian_is_where_theory_puts_it():
+    # The optimal clipping of a unit normal for 256 uniform levels is 3.92 (Banner et al. 2019, 8 bits).
+    assert histogram_of(draw("gaussian")).range(SYMMETRIC, "mse")[1] == pytest.approx(3.92, abs=0.1)
+
+
+# --- percentile -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("percentile", [90, 99, 99.9, 100])
+def test_percentile_is_the_quantile(percentile):
+    x = draw("laplace")
+    histogram = histogram_of(x)
+    low, high = percentile_range(histogram, UINT8, percentile=percentile)
+    tail = (100 - percentile) / 2
+    assert low == pytest.approx(np.percentile(x, tail), abs=2 * histogram.width)
+    assert high == pytest.approx(np.percentile(x, 100 - tail), abs=2 * histogram.width)
+    reach = percentile_range(histogram, SYMMETRIC, percentile=percentile)[1]
+    assert reach == pytest.approx(np.percentile(np.abs(x), percentile), abs=2 * histogram.width)
+
+
+@pytest.mark.parametrize("percentile", [0, -1, 101, np.nan])
+def test_percentile_outside_its_range_is_refused(percentile):
+    with pytest.raises(ValueError, match="percentile"):
+        percentile_range(histogram_of([1.0]), UINT8, percentile=percentile)
+
+
+def test_an_unknown_method_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="'best' is not one of minmax, percentile, kl, mse"):
+        histogram_of([1.0]).range(UINT8, "best")

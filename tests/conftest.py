@@ -1,0 +1,112 @@
+"""What every test may ask for: a tier, fixed random numbers, memory with a guard page behind it."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import textwrap
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import qkern
+from hypothesis import HealthCheck, settings
+from qkern import _core
+
+# `isa` is active for all examples of a test, so a function-scoped fixture is right.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("ci")
+
+
+@pytest.fixture(params=qkern.isa.compiled())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each tier of this build in turn, active during the test."""
+    name: str = request.param
+    if name not in qkern.isa.available():
+        features = _core.cpu_features()
+        missing = [feature for feature in _core.isa_required(name) if not features[feature]]
+        pytest.skip(f"tier {name}: this processor lacks {', '.join(missing)}")
+    with qkern.isa.use(name):
+        yield name
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """`set_num_threads`, undone at the end."""
+    before = qkern.get_num_threads()
+    yield qkern.set_num_threads
+    qkern.set_num_threads(before)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that depend on the test alone, and not on the tier: all tiers see the same input."""
+    return np.random.default_rng(zlib.crc32(request.node.originalname.encode()))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of large test data beside the repository."""
+    folder = Path(__file__).parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder `shared` beside the repository")
+    return folder
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs lines of Python in their own process: they may crash, or need another environment."""
+
+    def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {name: value for name, value in os.environ.items() if name != "QKERN_ISA"} | environment
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def guarded() -> Iterator[Callable[..., np.ndarray]]:
+    """A function that copies an array to memory with an unreadable page right behind it (`front=True`: before it).
+
+    Reading one byte too many then kills the process instead of going unnoticed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    page = mmap.PAGESIZE
+    regions: list[tuple[int, int]] = []
+
+    def copy(array: np.ndarray, *, front: bool = False) -> np.ndarray:
+        inner = -(-max(array.nbytes, 1) // page) * page
+        total = inner + 2 * page
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        start = libc.mmap(None, total, prot, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        assert start not in (None, ctypes.c_void_p(-1).value)
+        regions.append((start, total))
+        assert libc.mprotect(start, page, 0) == 0
+        assert libc.mprotect(start + page + inner, page, 0) == 0
+        at = start + page if front else start + page + inner - array.nbytes
+        buffer = (ctypes.c_ubyte * array.nbytes).from_address(at)
+        result = np.frombuffer(buffer, array.dtype).reshape(array.shape)
+        result[...] = array
+        return result
+
+    yield copy
+    for start, total in regions:
+        libc.munmap(start, total)

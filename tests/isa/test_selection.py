@@ -1,0 +1,123 @@
+"""Which tier is used: QKERN_ISA, isa.use, and what was packed before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import qkern
+from oracle.samples import codes
+from qkern import _core
+
+AVAILABLE = qkern.isa.available()
+MISSING = [name for name in qkern.isa.compiled() if name not in AVAILABLE]
+
+
+def test_lists():
+    compiled = qkern.isa.compiled()
+    assert [name for name in compiled if name in AVAILABLE] == AVAILABLE
+    assert len(set(compiled)) == len(compiled)
+    assert compiled[-1] == "scalar", "the tier that runs everywhere is the last resort"
+    assert "scalar" in AVAILABLE
+    assert qkern.isa.active() in AVAILABLE
+    features = _core.cpu_features()
+    for name in compiled:
+        assert (name in AVAILABLE) == all(features[feature] for feature in _core.isa_required(name))
+    with pytest.raises(ValueError, match="mmx"):
+        _core.isa_required("mmx")
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_the_best_tier_is_the_default(python, value):
+    done = python("import qkern; print(qkern.isa.active())", **({} if value is None else {"QKERN_ISA": value}))
+    assert done.stdout.split() == AVAILABLE[:1], done.stderr
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_environment(python, name):
+    done = python(
+        """
+        import numpy as np, qkern
+        print(qkern.isa.active(), qkern.pack(np.ones((2, 2), np.int8)).isa, *qkern.isa.available())
+        """,
+        QKERN_ISA=name,
+    )
+    assert done.stdout.split() == [name, name, *AVAILABLE], done.stderr
+
+
+@pytest.mark.parametrize("name", ["mmx", "AVX2", "avx2 ", "avx2,scalar", "é", *MISSING])
+def test_environment_names_a_tier_that_is_not_there(python, name):
+    done = python("import qkern", QKERN_ISA=name)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert "QKERN_ISA" in last
+    assert name in last
+    for available in AVAILABLE:
+        assert available in last
+
+
+def test_use():
+    before = qkern.isa.active()
+    try:
+        for name in AVAILABLE:
+            qkern.isa.use(name)
+            assert qkern.isa.active() == name
+    finally:
+        qkern.isa.use(before)
+
+
+def test_use_as_a_context():
+    before = qkern.isa.active()
+    for name in AVAILABLE:
+        with qkern.isa.use(name):
+            assert qkern.isa.active() == name
+            with qkern.isa.use("scalar"):
+                assert qkern.isa.active() == "scalar"
+            assert qkern.isa.active() == name
+            with pytest.raises(KeyError), qkern.isa.use("scalar"):
+                raise KeyError
+            assert qkern.isa.active() == name
+        assert qkern.isa.active() == before
+
+
+@pytest.mark.parametrize("name", ["mmx", "", "AVX2", "scalar ", *MISSING])
+def test_use_of_a_tier_that_is_not_there(name):
+    before = qkern.isa.active()
+    with pytest.raises(ValueError, match=AVAILABLE[0]) as caught:
+        qkern.isa.use(name)
+    assert repr(name) in str(caught.value)
+    assert qkern.isa.active() == before
+    for wrong in (None, 3, ["scalar"]):
+        with pytest.raises(TypeError):
+            qkern.isa.use(wrong)
+
+
+@pytest.mark.parametrize("packed_by", AVAILABLE)
+@pytest.mark.parametrize("called_under", AVAILABLE)
+def test_packed_objects_keep_their_tier(packed_by, called_under):
+    rng = np.random.default_rng(1)
+    a, b = codes(rng, np.uint8, (7, 13)), codes(rng, np.int8, (13, 70))
+    image, w, depthwise = (
+        codes(rng, np.uint8, (1, 5, 5, 13)),
+        codes(rng, np.int8, (9, 13, 3, 3)),
+        codes(rng, np.int8, (13, 1, 3, 3)),
+    )
+    floats = rng.standard_normal((7, 13)).astype(np.float32)
+    with qkern.isa.use(packed_by):
+        packed = qkern.pack(b)
+        layers = [
+            (qkern.QLinear(np.ascontiguousarray(b.T), 0.1, x_scale=0.1, weight_zero_point=3), a),
+            (qkern.QConv(w, 0.1, x_scale=0.1, y_scale=9.0), image),
+            (qkern.QConv(depthwise, 0.1, x_scale=0.1, y_scale=1.0, groups=13), image),
+            (_core.Linear(rng.standard_normal((70, 13)).astype(np.float32)), floats),
+            (_core.Conv(w.astype(np.float32)), image.astype(np.float32)),
+            (_core.Conv(depthwise.astype(np.float32), groups=13), image.astype(np.float32)),
+        ]
+        product = qkern.matmul(a, packed, b_zero_point=3)
+        results = [layer(x) for layer, x in layers]
+    with qkern.isa.use(called_under):
+        assert packed.isa == packed_by
+        np.testing.assert_array_equal(qkern.matmul(a, packed, b_zero_point=3), product)
+        for (layer, x), result in zip(layers, results, strict=True):
+            assert layer.isa == packed_by
+            np.testing.assert_array_equal(layer(x), result)

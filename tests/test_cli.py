@@ -1,0 +1,262 @@
+"""The command line: what it prints, writes and returns, and what it says when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import qkern
+from qkern import cli, pipeline
+from qkern.cli.output import npz
+from qkern.cli.progress import progress
+from rich.console import Console
+from small_cnn import images, small_cnn
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with a model, data, labels, and a model that is int8 already; also the current directory."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+    onnx.save(small_cnn(), "model.onnx")
+    np.savez("data.npz", image=images(20))
+    np.save("labels.npy", np.arange(20) % 5)
+    pipeline.quantize_model("model.onnx", "data.npz", "x86").save("int8.onnx")
+    return tmp_path
+
+
+@pytest.fixture
+def command(capsys):
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_quantize_writes_the_int8_model_and_says_what_it_did(files, command):
+    code, out, err = command("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", "--target", "x86")
+    assert code == 0
+    assert err == ""
+    assert (files / "new.onnx").read_bytes() == (files / "int8.onnx").read_bytes()
+    for said in ("new.onnx", "x86: ", "20 samples, method kl", "0 float", "kB"):
+        assert said in out
+
+
+def test_quantize_passes_its_options_on(files, command):
+    options = ("--target", "arm", "--method", "mse", "--exclude", "gemm_scores", "--exclude", "MaxPool", "--threads", 1)
+    code, out, _ = command("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", *options)
+    assert code == 0
+    expected = pipeline.quantize_model("model.onnx", images(20), "arm", "mse", ["gemm_scores", "MaxPool"])
+    expected.save("expected.onnx")
+    assert (files / "new.onnx").read_bytes() == (files / "expected.onnx").read_bytes()
+    assert "gemm_scores" in out
+    assert "excluded" in out
+
+
+def test_run_writes_and_describes_the_outputs(files, command):
+    for model in ("model.onnx", "int8.onnx"):
+        code, out, err = command("run", model, "--data", "data.npz", "-o", "out.npz", "--threads", 2)
+        assert (code, err) == (0, "")
+        with np.load("out.npz") as arrays:
+            assert list(arrays) == ["scores"]
+            np.testing.assert_array_equal(arrays["scores"], qkern.Session(model).run(None, {"image": images(20)})[0])
+        for said in ("scores", "float32", "[20, 5]", "20 samples", "out.npz"):
+            assert said in out
+    os.remove("out.npz")
+    code, out, _ = command("run", "model.onnx", "--data", "data.npz")
+    assert code == 0
+    assert "out.npz" not in out
+
+
+def test_compare_prints_a_table_and_writes_json(files, command):
+    code, out, err = command(
+        *("compare", "model.onnx", "int8.onnx", "--data", "data.npz", "--labels", "labels.npy", "--json", "c.json")
+    )
+    assert (code, err) == (0, "")
+    for said in ("top-1", "same top-1", "SQNR", "dB", "size", "latency", "20 samples", qkern.isa.active()):
+        assert said in out
+    figures = json.loads((files / "c.json").read_text())
+    assert figures["samples"] == 20
+    assert figures["sqnr_db"] > 20
+    assert figures["agreement"] > 0.8
+    assert figures["top1_float"] is not None
+    assert figures["size_float"] == os.path.getsize("model.onnx")
+    assert figures["left_float"] == []
+
+
+def test_explain_lists_every_step(files, command):
+    code, out, _ = command("explain", "int8.onnx")
+    assert code == 0
+    for said in ("Conv", "Gemm", "int8", "0 reference"):
+        assert said in out
+    code, out, _ = command("explain", "model.onnx")
+    assert code == 0
+    assert "0 int8" in out
+
+
+def test_info_tells_the_machine_and_its_tiers(command):
+    code, out, err = command("info", "--json")
+    assert (code, err) == (0, "")
+    machine = json.loads(out)
+    assert list(machine["tiers"]) == qkern.isa.compiled()
+    states = {name: tier["state"] for name, tier in machine["tiers"].items()}
+    assert [name for name, state in states.items() if state == "active"] == [qkern.isa.active()]
+    assert {name for name, state in states.items() if state != "not available"} == set(qkern.isa.available())
+    assert all(tier["why"] for tier in machine["tiers"].values() if tier["state"] == "not available")
+    assert machine["qkern"] == qkern.__version__
+    assert machine["threads"] == qkern.get_num_threads()
+    active = qkern.isa.active()
+    code, out, _ = command("info")
+    assert code == 0
+    for said in (*qkern.isa.compiled(), machine["cpu"], machine["compiler"], qkern.__version__):
+        assert said in out
+    assert qkern.isa.active() == active
+
+
+def test_help_and_version(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    for name in ("quantize", "run", "compare", "explain", "info", "demo"):
+        assert name in out
+        assert command(name, "-h")[0] == 0
+    assert command("--version")[1].strip() == f"qkern {qkern.__version__}"
+
+
+QUANTIZE = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("quantise",), "No such command 'quantise'"),
+        (("quantize", "model.onnx"), "Missing option"),
+        ((*QUANTIZE, "--target", "mips"), "'mips' is not one of"),
+        ((*QUANTIZE, "--method", "best"), "'best' is not one of"),
+        ((*QUANTIZE, "--threads", "0"), "--threads"),
+        ((*QUANTIZE, "--exclude", "gemm"), "no node or operator 'gemm'"),
+        (("quantize", "nowhere.onnx", *QUANTIZE[2:]), "nowhere.onnx: no such file"),
+        (("quantize", "data.npz", *QUANTIZE[2:]), "data.npz: not an ONNX model"),
+        (("quantize", "int8.onnx", *QUANTIZE[2:]), "quantized already"),
+        (("quantize", "model.onnx", "--data", "nowhere.npz", *QUANTIZE[4:]), "nowhere.npz: no such file"),
+        (("quantize", "model.onnx", "--data", "labels.npy", *QUANTIZE[4:]), "input 'image' takes float32"),
+        (("quantize", "model.onnx", "--data", "model.onnx", *QUANTIZE[4:]), "model.onnx: not a NumPy file"),
+        (("quantize", "model.onnx", "--data", "nan.npz", *QUANTIZE[4:]), "input 'image': NaN in sample 3"),
+        (("quantize", "model.onnx", "--data", "empty", *QUANTIZE[4:]), "no calibration data: empty holds no"),
+        ((*QUANTIZE[:-1], "no/new.onnx"), "no/new.onnx: there is no folder no"),
+        ((*QUANTIZE[:-1], "empty"), "empty: is a folder"),
+        ((*QUANTIZE[:-1], "model.onnx"), "model.onnx: would overwrite the input"),
+        (("run", "model.onnx", "--data", "data.npz", "-o", "no/out.npz"), "there is no folder no"),
+        (("run", "model.onnx", "--data", "data.npz", "-o", "data.npz"), "would overwrite the input"),
+        (("compare", "model.onnx", "int8.onnx", "--data", "data.npz", "--labels", "no.npy"), "no.npy: no such file"),
+        (("compare", "model.onnx", "int8.onnx", "--data", "data.npz", "--labels", "data.npz"), "have to be one array"),
+        (("compare", "model.onnx", "int8.onnx", "--data", "data.npz", "--labels", "model.onnx"), "not a NumPy file"),
+        (("compare", "model.onnx", "int8.onnx", "--data", "data.npz", "--json", "no/c.json"), "there is no folder no"),
+        (("explain", "nowhere.onnx"), "nowhere.onnx: no such file"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2_and_leaves_nothing(files, command, arguments, message):
+    x = images(20)
+    x[3, 0, 0, 0] = np.nan
+    np.savez("nan.npz", x)
+    (files / "empty").mkdir()
+    before = {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()}
+    code, out, err = command(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("qkern: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
+
+
+def test_an_unwritable_output_is_refused_before_the_work(files, command, monkeypatch):
+    def work(*_, **__):
+        raise AssertionError("worked although the output can't be written")
+
+    monkeypatch.setattr(pipeline, "quantize_model", work)
+    assert command(*QUANTIZE[:-1], "no/new.onnx")[0] == 2
+    monkeypatch.setattr(
+        "tempfile.TemporaryFile", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+    )
+    code, _, err = command(*QUANTIZE)
+    assert code == 2
+    assert "new.onnx: can't write in . (Read-only file system)" in err
+
+
+def test_ctrl_c_returns_130_and_leaves_nothing(files, command, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    before = sorted(os.listdir())
+    monkeypatch.setattr("qkern.calibration.histogram.HistogramObserver.update", interrupted)
+    code, _, err = command(*QUANTIZE)
+    assert code == 130
+    assert err.splitlines()[-1] == "qkern: interrupted"
+    monkeypatch.undo()
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("os.replace", interrupted)
+    assert command(*QUANTIZE)[0] == 130
+    assert command("run", "model.onnx", "--data", "data.npz", "-o", "out.npz")[0] == 130
+    assert sorted(os.listdir()) == before
+
+
+def test_a_failure_is_exit_code_1_and_a_traceback_only_on_demand(files, command, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("the disk\nis on fire")
+
+    monkeypatch.setattr(pipeline, "quantize_model", fail)
+    assert command(*QUANTIZE) == (1, "", "qkern: RuntimeError: the disk is on fire\n")
+    monkeypatch.setenv("QKERN_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="on fire"):
+        command(*QUANTIZE)
+
+
+@pytest.mark.parametrize("gone", ["click", "rich", "onnx", "onnxscript"])
+def test_without_the_extra_it_says_how_to_get_it(command, monkeypatch, gone):
+    find = cli.find_spec
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == gone else find(name))
+    code, out, err = command("info")
+    assert (code, out) == (2, "")
+    assert err == f'qkern: the command line needs {gone}: pip install "qkern[onnx]"\n'
+
+
+def test_the_module_is_the_command(files):
+    done = subprocess.run([sys.executable, "-m", "qkern", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, f"qkern {qkern.__version__}")
+    done = subprocess.run([sys.executable, "-m", "qkern", "quantise"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+
+
+def test_an_output_may_have_any_name(tmp_path):
+    arrays = {"file": np.ones(3), "/a/b": np.zeros((2, 0), np.int64), "allow_pickle": np.float32(2)}
+    (tmp_path / "out.npz").write_bytes(npz({name: np.asarray(array) for name, array in arrays.items()}))
+    with np.load(tmp_path / "out.npz") as loaded:
+        assert list(loaded) == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(loaded[name], array)
+            assert loaded[name].dtype == np.asarray(array).dtype
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
+    clock = iter([0.0, 1.0, 6.0, 7.0, 12.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with progress("calibrating", Console(stderr=True, highlight=False)) as show:
+        for done, total in [(1, 10), (2, 10), (3, 10), (4, None)]:
+            show(done, total)
+    assert capsys.readouterr().err.splitlines() == ["calibrating: 2 of 10, 24 s left", "calibrating: 4"]
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    console = Console(force_terminal=True, width=100, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
+    with progress("calibrating", console) as show:
+        show(0, None)
+        show(3, 10)
+    text = console.export_text()
+    assert "calibrating" in text
+    assert "3/10" in text

@@ -1,0 +1,138 @@
+"""quantize_model: the six stages in a row, on a small network."""
+
+import os
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import qkern
+from qkern.calibration import METHODS, HistogramObserver, MinMaxObserver
+from qkern.target import get_target
+from small_cnn import images, small_cnn
+
+CALIBRATION, HELD_OUT = images(40), images(100, seed=1)
+
+
+def reference(proto, x):
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    return session.run(None, {"image": x})[0]
+
+
+def noise_db(reference, other):
+    return 10 * np.log10(np.sum(reference**2) / np.sum((reference - other) ** 2))
+
+
+@pytest.mark.parametrize("target", ["x86", "arm"])
+@pytest.mark.parametrize("method", [None, *METHODS])
+def test_the_int8_network_computes_what_the_float_one_does(target, method, tmp_path):
+    model = small_cnn()
+    quantized = qkern.quantize_model(model, CALIBRATION, target, method)
+    assert quantized.target is get_target(target)
+    assert quantized.method == (method or get_target(target).method)
+    assert not quantized.report.left_float
+    assert any(fused.into for fused in quantized.fused)
+
+    expected = reference(model, HELD_OUT)
+    (outputs,) = quantized.session().run(None, {"image": HELD_OUT})
+    assert outputs.dtype == np.float32
+    assert noise_db(expected, outputs) > 25
+    assert np.mean(expected.argmax(axis=1) == outputs.argmax(axis=1)) >= 0.95
+
+    path = tmp_path / "int8.onnx"
+    quantized.save(path)
+    assert os.listdir(tmp_path) == ["int8.onnx"]
+    onnx.checker.check_model(path, full_check=True)
+    np.testing.assert_array_equal(qkern.Session(path).run(None, {"image": HELD_OUT})[0], outputs)
+    assert noise_db(expected, reference(onnx.load(path), HELD_OUT)) > 25
+
+
+def test_the_model_may_be_a_path_bytes_a_proto_or_ir_and_stays_as_it_is(tmp_path):
+    proto = small_cnn()
+    content = proto.SerializeToString(deterministic=True)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    in_memory = ir.from_proto(proto)
+    before = ir.to_proto(in_memory).SerializeToString(deterministic=True)
+    results = [qkern.quantize_model(source, CALIBRATION) for source in (path, str(path), content, proto, in_memory)]
+    states = [[observer.to_bytes() for observer in result.table.values()] for result in results]
+    assert all(state == states[0] for state in states)
+    assert path.read_bytes() == proto.SerializeToString(deterministic=True) == content
+    assert ir.to_proto(in_memory).SerializeToString(deterministic=True) == before
+
+
+def test_the_table_has_what_the_method_needs():
+    observers = {
+        method: {
+            type(observer) for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method).table.values()
+        }
+        for method in ("minmax", "kl")
+    }
+    assert observers == {"minmax": {MinMaxObserver}, "kl": {HistogramObserver}}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_and_batches_do_not_change_a_bit(threads):
+    one = qkern.quantize_model(small_cnn(), CALIBRATION, "x86", num_threads=threads)
+    other = qkern.quantize_model(small_cnn(), [*CALIBRATION[20:], *CALIBRATION[:20]], "x86", num_threads=2)
+    as_bytes = [ir.to_proto(each.model).SerializeToString(deterministic=True) for each in (one, other)]
+    assert as_bytes[0] == as_bytes[1]
+    outputs = [each.session(threads).run(None, {"image": HELD_OUT})[0] for each in (one, other)]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_excluded_layers_stay_float_and_say_so():
+    whole = qkern.quantize_model(small_cnn(), CALIBRATION)
+    by_name = qkern.quantize_model(small_cnn(), CALIBRATION, exclude=["gemm_scores"])
+    assert [layer.name for layer in by_name.report.left_float] == ["gemm_scores"]
+    assert "excluded" in by_name.report.left_float[0].reason
+    by_type = qkern.quantize_model(small_cnn(), CALIBRATION, exclude=["Conv"])
+    assert {layer.op_type for layer in by_type.report.left_float} >= {"Conv"}
+    expected = reference(small_cnn(), HELD_OUT)
+    noise = [noise_db(expected, q.session().run(None, {"image": HELD_OUT})[0]) for q in (whole, by_type)]
+    assert noise[1] > noise[0]
+
+
+def test_progress_is_passed_on():
+    seen = []
+    qkern.quantize_model(small_cnn(), CALIBRATION, progress=lambda done, total: seen.append((done, total)))
+    assert seen[0] == (0, 40)
+    assert seen[-1] == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"target": "mips"}, "target: 'mips' is not one of x86, arm, auto"),
+        ({"method": "best"}, "method: 'best' is not one of minmax"),
+        ({"exclude": ["gemm_score"]}, "no node or operator 'gemm_score'; the closest are 'gemm_scores'"),
+        ({"data": []}, "no calibration data"),
+        ({"data": CALIBRATION.astype(np.float64)}, r"'image' takes float32 \[\?, 3, 12, 12\], not float64"),
+        ({"data": CALIBRATION[:, :2]}, "'image' takes float32"),
+        (
+            {"data": np.where(np.arange(40).reshape(-1, 1, 1, 1) == 9, np.float32("nan"), CALIBRATION)},
+            "NaN in sample 9",
+        ),
+        ({"model": b"not a model"}, "not an ONNX model"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        qkern.quantize_model(**{"model": small_cnn(), "data": CALIBRATION, **arguments})
+
+
+def test_a_quantized_model_is_refused(tmp_path):
+    qkern.quantize_model(small_cnn(), CALIBRATION).save(tmp_path / "int8.onnx")
+    with pytest.raises(ValueError, match="quantized already"):
+        qkern.quantize_model(tmp_path / "int8.onnx", CALIBRATION)
+
+
+def test_files_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.onnx"):
+        qkern.quantize_model(tmp_path / "nowhere.onnx", CALIBRATION)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
+        qkern.quantize_model(small_cnn(), tmp_path / "nowhere.npz")
+    with pytest.raises(OSError, match="int8"):
+        qkern.quantize_model(small_cnn(), CALIBRATION).save(tmp_path / "no" / "int8.onnx")
+    assert os.listdir(tmp_path) == []
