@@ -1,7 +1,6 @@
 """Types of the compiled extension; the docstrings live with the bindings."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Literal, final
 
 import numpy as np
@@ -44,6 +43,7 @@ def requantize(
     clamp: tuple[int, int] | None = None,
     out: Array | None = None,
 ) -> Array: ...
+
 @final
 class PackedMatrix:
     """Right operand of `matmul`, packed once for the tier that was active."""
@@ -196,9 +196,7 @@ class Linear:
         *,
         clamp: tuple[float, float] | None = None,
     ) -> None: ...
-    def __call__(
-        self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]: ...
+    def __call__(self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]: ...
     @property
     def isa(self) -> str: ...
     @property
@@ -220,9 +218,7 @@ class Conv:
         groups: int = 1,
         layout: Layout = "NHWC",
     ) -> None: ...
-    def __call__(
-        self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]: ...
+    def __call__(self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
     @property
     def isa(self) -> str: ...

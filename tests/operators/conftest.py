@@ -20,7 +20,8 @@ def network(text: str, **arrays: np.ndarray) -> onnx.ModelProto:
     proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items())
     for node in proto.graph.node:
         node.name = node.output[0]
-    onnx.checker.check_model(proto, full_check=True)
+    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    onnx.checker.check_model(proto)
     return proto
 
 

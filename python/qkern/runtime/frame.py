@@ -94,9 +94,7 @@ class Frame:
             self._plan(recorded, roots)
         return self._own(results, feeds)
 
-    def _record(
-        self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]
-    ) -> _Form | None:
+    def _record(self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]) -> _Form | None:
         """What a buffer is planned for; None where the step brings its own memory."""
         if step.may_alias:
             for index, source in zip(self._reads[number], read, strict=True):

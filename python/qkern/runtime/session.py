@@ -81,7 +81,9 @@ class Session:
         names = list(self._outputs) if output_names is None else list(output_names)
         for name in names:
             if name not in self._outputs:
-                raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}")
+                raise ValueError(
+                    f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}"
+                )
         results = self._run(feeds, None)
         return results if output_names is None else [results[list(self._outputs).index(name)] for name in names]
 
