@@ -81,7 +81,7 @@ class Destination:
         """The clamp in codes of `params`: quantizing is monotone, so clamping before and after it are the same."""
         if self.params is None or self.activation is None:
             return None
-        ends = np.float32([self.low, self.high])
+        ends = np.array([self.low, self.high], np.float32)
         codes = _core.quantize(ends, self.params.scale, self.params.zero_point, dtype=self.params.dtype)
         return int(codes[0]), int(codes[1])
 
@@ -318,8 +318,8 @@ class Builder:
         return True
 
     def _convert_by_computed(self, node: ir.Node) -> bool:
-        """Adds a QuantizeLinear or DequantizeLinear whose parameters another node computes; False where its types have no
-        kernel."""
+        """Adds a QuantizeLinear or DequantizeLinear whose parameters another node computes; False where its types have
+        no kernel."""
         import onnx_ir as ir
 
         scale, given = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
