@@ -12,7 +12,7 @@ namespace {  // internal linkage: each tier compiles its own copy
 
 // uint8 becomes int8 by subtracting 128 (one xor); the caller moves its zero point likewise.
 template <MicroKernel Kernel>
-void pack(const RhsSource& source, void* panels, std::int32_t* column_sums) {
+bool pack(const RhsSource& source, void* panels, std::int32_t* column_sums) {
   using Element = typename Kernel::Rhs;
   constexpr bool integer = std::is_integral_v<Element>;
   constexpr Index depth = Kernel::depth;
@@ -20,6 +20,7 @@ void pack(const RhsSource& source, void* panels, std::int32_t* column_sums) {
   const Index groups = divide_up(source.tap_depth, depth);
   const auto flip = static_cast<std::uint8_t>(integer && !source.is_signed ? 0x80 : 0);
   auto* out = static_cast<Element*>(panels);
+  bool narrow = true;
   for (Index panel = 0; panel < source.cols; panel += Kernel::cols) {
     const Index valid = source.cols - panel < Kernel::cols ? source.cols - panel : Index{Kernel::cols};
     const Index lanes = round_up(valid, Kernel::lanes);
@@ -35,6 +36,7 @@ void pack(const RhsSource& source, void* panels, std::int32_t* column_sums) {
           if constexpr (integer) {
             value = static_cast<Element>(static_cast<std::uint8_t>(value) ^ flip);
             sum += static_cast<std::uint32_t>(value);
+            narrow = narrow && value != -128;
           }
           to[d / depth * lanes * depth + d % depth] = value;
         }
@@ -43,6 +45,7 @@ void pack(const RhsSource& source, void* panels, std::int32_t* column_sums) {
     }
     out += source.taps * groups * lanes * depth;
   }
+  return narrow;
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 //   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
 //                              widen(address of int8, uint8 or int16) -> I32
 //                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once
+//                              optional: multiply_add(address of 4 * lanes codes, address of int16 weights, I32 (&sum)[4])
 //                              store_bytes(I32, address): the low byte of each lane
+//   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 
 #include "elementwise/kernels.h"

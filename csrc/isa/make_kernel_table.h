@@ -12,8 +12,10 @@ namespace {  // internal linkage: each tier compiles its own copy
 
 template <gemm::MicroKernel Kernel>
 constexpr gemm::GemmKernels make_gemm_kernels() {
-  return {Kernel::rows, Kernel::cols, Kernel::lanes, Kernel::depth, Kernel::lhs_offset,
-          static_cast<Index>(sizeof(typename Kernel::Rhs)), &gemm::pack<Kernel>, &gemm::Driver<Kernel>::run};
+  return {Kernel::rows,        Kernel::cols,
+          Kernel::lanes,       Kernel::depth,
+          Kernel::lhs_offset,  static_cast<Index>(sizeof(typename Kernel::Rhs)),
+          &gemm::pack<Kernel>, &gemm::Driver<Kernel>::run};
 }
 
 template <class Tier>
@@ -22,7 +24,7 @@ constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
   gemm::DepthwiseKernels kernels{Simd::lanes, &conv::Depthwise<Simd>::run_int8};
   if constexpr (requires { typename Tier::DepthwiseTile; }) {
     kernels.dot_channels = Tier::DepthwiseTile::channels;
-    kernels.lhs_offset = 128;
+    kernels.lhs_offset = Tier::DepthwiseTile::lhs_offset;
     kernels.run_dot = &conv::DepthwiseDot<Simd, typename Tier::DepthwiseTile>::run;
   }
   return kernels;

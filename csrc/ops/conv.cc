@@ -30,8 +30,8 @@ std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value)
 
 }  // namespace
 
-Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero,
-           std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
+Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+           float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
     : isa_(isa::active_kernels().name),
       window_(weights.window),
       in_channels_(weights.in_channels),
@@ -89,8 +89,8 @@ void Conv::pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kern
   }
   packed_.reserve(static_cast<std::size_t>(groups_));
   for (Index g = 0; g < groups_; ++g) {
-    packed_.emplace_back(kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs,
-                                                  weights.dtype != DType::Uint8});
+    packed_.emplace_back(
+        kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs, weights.dtype != DType::Uint8});
   }
 }
 
@@ -110,8 +110,8 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
   for (Index c = 0; c < out_channels_; ++c) {
     for (Index t = 0; t < taps; ++t) {
       const Index i = c * taps + t;
-      const std::int32_t value = weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i]
-                                                              : static_cast<const std::uint8_t*>(weights.data)[i];
+      const std::int32_t value =
+          weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i] : static_cast<const std::uint8_t*>(weights.data)[i];
       const std::int32_t centred = value - w_zero_[static_cast<std::size_t>(c)];
       depthwise_int8_[static_cast<std::size_t>(t * padded + c)] = static_cast<std::int16_t>(centred);
       depthwise_sums_[static_cast<std::size_t>(c)] += centred;
@@ -127,9 +127,10 @@ void Conv::pack_depthwise_dot() {
   const Index padded = round_up(out_channels_, depthwise_kernels_.lanes);
   const auto total = static_cast<std::size_t>(round_up(out_channels_, block));
   depthwise_dot_.resize(total * static_cast<std::size_t>(groups) * 4);
-  // Within 64 channels the kernel's sums hold 4 neighbours of each 16: sum j, lane l, element i is channel 16 l + 4 j + i.
+  // A block is one register of each tap. Interleaving works within 128-bit lanes, so of the kernel's four sums, sum j, lane l,
+  // element i is channel 16 l + 4 j + i.
   for (Index c = 0; c < out_channels_; ++c) {
-    const Index within = c % block, slot = within / 4 % 4 * 16 + within / 16 * 4 + within % 4;
+    const Index within = c % block, slot = within / 4 % 4 * (block / 4) + within / 16 * 4 + within % 4;
     for (Index t = 0; t < taps; ++t) {
       const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
       depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(t * padded + c)]);
@@ -143,14 +144,14 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
   const Index group_cols = out_channels_ / groups_;
   const Index padded_group = depthwise_ ? 1 : packed_[0].padded_cols();
   const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_lanes()) : padded_group * groups_);
-  const std::vector<float> scales = w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_))
-                                                    : multipliers(x_scale, w_scale, out_channels_, output_);
+  const std::vector<float> scales =
+      w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_)) : multipliers(x_scale, w_scale, out_channels_, output_);
   multiplier_.resize(total);
   for (const bool is_signed : {false, true}) {
     auto& offset = column_offset_[is_signed];
     if (depthwise_) {
       offset.resize(total);
-      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ && is_signed ? depthwise_kernels_.lhs_offset : 0));
+      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ ? gemm::applied_offset(depthwise_kernels_.lhs_offset, is_signed) : 0));
       for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) offset[c] = wrap(0u - zero * static_cast<std::uint32_t>(depthwise_sums_[c]));
     } else {
       for (const auto& group : packed_) {
