@@ -41,10 +41,15 @@ struct Loops {
 
   static std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value); }
 
+  // float(q - zero_point), rounded once. The difference of two int32 has 33 bits: a double holds it.
+  template <class Q>
+  static float difference(Q q, std::int32_t zero_point) {
+    if constexpr (sizeof(Q) == 1) return static_cast<float>(q - zero_point);
+    else return static_cast<float>(static_cast<double>(q) - static_cast<double>(zero_point));
+  }
   template <class Q>
   static void dequantize_from(const Q* __restrict q, Index n, float scale, std::int32_t zero_point, float* __restrict y) {
-    const auto zero = static_cast<std::uint32_t>(zero_point);
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<float>(wrap(static_cast<std::uint32_t>(q[i]) - zero)) * scale;
+    for (Index i = 0; i < n; ++i) y[i] = difference(q[i], zero_point) * scale;
   }
   static void dequantize(const void* q, DType dtype, Index n, float scale, std::int32_t zero_point, float* y) {
     switch (dtype) {
@@ -57,9 +62,7 @@ struct Loops {
   template <class Q>
   static void dequantize_each_from(const Q* __restrict q, Index n, const float* __restrict scale, const std::int32_t* __restrict zero_point,
                                    float* __restrict y) {
-    for (Index i = 0; i < n; ++i) {
-      y[i] = static_cast<float>(wrap(static_cast<std::uint32_t>(q[i]) - static_cast<std::uint32_t>(zero_point[i]))) * scale[i];
-    }
+    for (Index i = 0; i < n; ++i) y[i] = difference(q[i], zero_point[i]) * scale[i];
   }
   static void dequantize_each(const void* q, DType dtype, Index n, const float* scale, const std::int32_t* zero_point, float* y) {
     switch (dtype) {
