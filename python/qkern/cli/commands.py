@@ -11,9 +11,10 @@ import click
 import numpy as np
 from rich.console import Console
 
+from .. import golden
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
-from .machine import describe_machine, machine_table
+from .machine import checks_by_tier, checks_table, describe_machine, machine_table
 from .output import npz, refuse_unwritable, write_file
 from .progress import progress
 
@@ -176,14 +177,19 @@ def explain(model: Path) -> None:
 
 @qkern.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(as_json: bool) -> None:
+@click.option("--verify", is_flag=True, help="Compute fixed cases on every tier and compare them, bit for bit, with what they have to give.")
+@click.pass_context
+def info(context: click.Context, as_json: bool, verify: bool) -> None:
     """Shows the processor, the tiers that were compiled and that it can run, threads and versions."""
     machine = describe_machine()
+    checks = list(golden.verify()) if verify else []
     if as_json:
-        click.echo(json.dumps(machine, indent=2))
+        click.echo(json.dumps(machine | ({"verified": checks_by_tier(checks)} if verify else {}), indent=2))
     else:
-        for each in machine_table(machine):
+        for each in (*machine_table(machine), *([checks_table(checks)] if verify else [])):
             _out().print(each)
+    if not all(check.passed for check in checks):
+        context.exit(1)
 
 
 @qkern.command()
