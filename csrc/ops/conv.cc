@@ -26,6 +26,35 @@ bool is_depthwise(const ConvWeights& weights) {
   return weights.groups > 1 && weights.groups == weights.in_channels && weights.groups == weights.out_channels;
 }
 
+// Narrow groups side by side as one: between the channels of different groups stands the weights' zero point, which contributes
+// nothing. Several times the multiplications are cheaper than rows of a few bytes and tiles of a few columns
+// (docs/decisions/0023-merge-narrow-groups.md). Not for float, where 0 * inf would contribute.
+class MergedGroups {
+ public:
+  MergedGroups(const ConvWeights& weights, std::span<const std::int32_t> w_zero) : weights_(weights) {
+    constexpr Index enough = 16;  // channels of a group
+    const Index in = weights.in_channels / weights.groups, out = weights.out_channels / weights.groups, taps = taps_of(weights.window);
+    Index merge = 1;
+    while (weights.groups % (2 * merge) == 0 && 2 * merge * std::max(in, out) <= enough) merge *= 2;
+    if (merge == 1 || is_depthwise(weights)) return;
+    bytes_.resize(static_cast<std::size_t>(weights.out_channels * merge * in * taps));
+    const auto* from = static_cast<const std::uint8_t*>(weights.data);
+    for (Index c = 0; c < weights.out_channels; ++c) {
+      const Index place = c / out % merge;
+      std::uint8_t* to = bytes_.data() + c * merge * in * taps;
+      std::fill_n(to, merge * in * taps, static_cast<std::uint8_t>(w_zero[w_zero.size() == 1 ? 0 : static_cast<std::size_t>(c)]));
+      std::copy_n(from + c * in * taps, in * taps, to + place * in * taps);
+    }
+    weights_.data = bytes_.data();
+    weights_.groups /= merge;
+  }
+  const ConvWeights& weights() const { return weights_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  ConvWeights weights_;
+};
+
 std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value); }
 
 }  // namespace
