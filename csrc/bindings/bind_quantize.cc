@@ -9,6 +9,10 @@ namespace {
 
 // float32 as it is; other real floating types rounded to float32 first.
 py::array as_float32(const py::object& x) {
+  if (py::isinstance<py::array>(x)) {
+    auto given = py::reinterpret_borrow<py::array>(x);
+    if (is_float32(given) && (given.flags() & py::array::c_style) != 0) return given;
+  }
   py::array array = py::array::ensure(x);
   if (!array) {
     PyErr_Clear();
@@ -39,8 +43,8 @@ Parameters parameters(const py::object& scale, const py::object& zero_point, DTy
   return p;
 }
 
-py::object quantize(const py::object& x, const py::object& scale, const py::object& zero_point, const py::object& dtype,
-                    std::optional<Index> axis, const py::object& out) {
+py::object quantize(const py::object& x, const py::object& scale, const py::object& zero_point, const py::object& dtype, std::optional<Index> axis,
+                    const py::object& out) {
   const py::array input = as_float32(x);
   const DType to = dtype.is_none() ? DType::Int8 : parse_dtype(dtype, "dtype", codes);
   const Shape shape = shape_of(input);
