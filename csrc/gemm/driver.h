@@ -90,6 +90,7 @@ class Driver {
   template <class From>
   static void copy_run(const From* from, Index count, Element* __restrict out) {
     if (count >= 16) return copy_blocks<16>(from, count, out);
+    if (count >= 8) return copy_blocks<8>(from, count, out);
     if (count >= 4) return copy_blocks<4>(from, count, out);
     for (Index d = 0; d < count; ++d) out[d] = from[d];
   }
