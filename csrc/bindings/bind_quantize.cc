@@ -19,7 +19,7 @@ py::array as_float32(const py::object& x) {
     type_error("x must be an array of floats");
   }
   if (array.dtype().kind() != 'f') type_error("x is " + std::string(py::str(static_cast<py::handle>(array.dtype()))) + "; expected float32");
-  return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  return converted<float>(array);
 }
 
 // Both parameters with one value per channel where either has.

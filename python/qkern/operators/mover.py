@@ -25,8 +25,8 @@ class Mover(Operator):
     keeps_layout = False  # True: `move` can work on images stored channels last
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
-        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may be
-        a view. Raises `Unsupported`."""
+        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may
+        be a view. Raises `Unsupported`."""
         raise NotImplementedError
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:

@@ -131,8 +131,10 @@ class Frame:
         kept = {roots[index] for index in self._outputs}
         lives: dict[int, _Life] = {}
         for number, form in enumerate(recorded):
-            index = self._writes[number][0] if form is not None else None
-            if form is not None and index is not None and index not in kept:
+            if form is None:
+                continue
+            index = self._writes[number][0]
+            if index not in kept:
                 lives[number] = _Life(number, last.get(index, number), form.nbytes)
         offsets, total = _placed(lives)
         arena = np.empty(total + _ALIGNMENT, np.uint8)

@@ -75,10 +75,9 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
         assert first is not None
         assert second is not None
         product = np.asarray(first * second, np.float32)
-        scale_value = add_initializer(
-            graph, f"{node.name}.bias_scale", product.reshape(-1) if product.size > 1 else product.reshape(())
-        )
-        zero = add_initializer(graph, f"{node.name}.bias_zero_point", np.zeros(scale_value.shape or (), np.int32))
+        product = product.reshape(-1 if product.size > 1 else ())
+        scale_value = add_initializer(graph, f"{node.name}.bias_scale", product)
+        zero = add_initializer(graph, f"{node.name}.bias_zero_point", np.zeros(product.shape, np.int32))
         parts.append(_dequantize(graph, node, given(form.bias), scale_value, zero, 0, product.size > 1))
     result = ir.Value(name=fresh_name(graph, f"{node.outputs[0].name}.real"), type=ir.TensorType(ir.DataType.FLOAT))
     result.shape = node.outputs[0].shape

@@ -30,7 +30,7 @@ def test_int8_is_as_right_as_float_and_the_same_everywhere(
     case = next(case for case in accuracy.CASES if case.name == name)
     if accuracy.missing(case):
         pytest.skip(accuracy.missing(case))
-    images, labels = accuracy.load(case)
+    images, _ = accuracy.load(case)
     step = len(images) // 100
     calibration, held_out = images[::step][:30], images[step // 2 :: max(step // 2, 1)][1:101]
     quantized = qkern.quantize_model(shared / case.model, calibration, target)
