@@ -215,7 +215,7 @@ void Conv::run_group(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows, std::si
   const gemm::PackedWeights& weights = packed_[group];
   const Index group_cols = out_channels_ / groups_, g = static_cast<Index>(group);
   const auto at = group * static_cast<std::size_t>(weights.padded_cols());
-  lhs.data = static_cast<const unsigned char*>(lhs.data) + g * (in_channels_ / groups_) * (is_float_ ? 4 : 1);
+  lhs.data = static_cast<const unsigned char*>(lhs.data) + g * (in_channels_ / groups_) * (is_float_ ? 4 : lhs.is_wide ? 2 : 1);
   epilogue.out = static_cast<unsigned char*>(epilogue.out) + g * group_cols * size_of(output_.dtype);
   if (is_float_) {
     epilogue.bias = float_bias_.data() + at;
@@ -255,8 +255,11 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
   if (image.batch * out_pixels == 0) return;
   const auto zero = static_cast<std::uint8_t>(x_zero_);
   static constexpr float float_zero = 0;
+  // A pixel in several windows, or in slices of a few channels: widened once, if the kernel reads int16.
+  const bool wide = !is_float_ && !depthwise_ && packed_[0].kernels().lhs_element_size == 2 && (taps_of(window) > 1 || groups_ > 1);
+  const Widen widen = !wide ? Widen::No : x_dtype == DType::Int8 ? Widen::Int8 : Widen::Uint8;
   const PreparedImage prepared =
-      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image));
+      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image), widen);
   std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
   const auto tap_count = static_cast<Index>(taps.size());
   if (depthwise_)
