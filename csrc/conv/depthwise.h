@@ -22,11 +22,18 @@ concept MultipliesPairs = requires(const std::uint8_t* x, const std::int16_t* w,
   { Simd::dot_pairs(x, x, w, sum) } -> std::same_as<typename Simd::I32>;
 };
 
+// A tier may also have a loop of its own for a block of channels (Simd::dot_interleaved), unrolled for the usual windows: with so few
+// taps the loop itself costs half as much as its work.
+template <class Simd>
+concept Interleaves = MultipliesPairs<Simd> && requires(const std::int16_t* w, std::int16_t* arranged) {
+  Simd::arrange_pairs(w, arranged);
+};
+
 template <class Simd>
 struct Depthwise {
   static constexpr Index lanes = Simd::lanes;
   static constexpr int blocks = 4;  // accumulators in flight, to cover the latency of multiply and add
-  static constexpr Index pixels_at_once = 8;
+  static constexpr Index pixels_at_once = 16;
   static constexpr Index int8_taps = MultipliesPairs<Simd> ? 2 : 1;
 
   template <class T>
@@ -56,13 +63,28 @@ struct Depthwise {
     std::memcpy(out, sum, sizeof sum);
   }
 
+  template <int Pairs, class T>
+  static bool interleaved(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const std::int16_t* weights, std::int32_t* tile) {
+    alignas(64) std::int16_t arranged[Pairs * 2 * Simd::interleaved];
+    const Index padded = round_up(lhs.tap_depth, lanes);
+    for (Index p = 0; p < Pairs; ++p) Simd::arrange_pairs(weights + p * padded * 2, arranged + p * 2 * Simd::interleaved);
+    for (Index p = 0; p < count; ++p) Simd::template dot_interleaved<Pairs>(pixels[p] + c, lhs.tap_offsets, arranged, tile + p * Simd::interleaved);
+    return true;
+  }
+
   // A block of channels of several pixels at a time, so that the epilogue is set up once for all of them.
   template <class T, class Acc, int Blocks, class Weight>
   static void run_block(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue,
                         Index row) {
     constexpr Index width = Blocks * lanes;
     alignas(64) Acc tile[pixels_at_once * width];
-    for (Index p = 0; p < count; ++p) {
+    bool done = false;
+    if constexpr (Interleaves<Simd> && sizeof(T) == 1 && Blocks == blocks) {
+      static_assert(width == Simd::interleaved);
+      if (lhs.taps == 9) done = interleaved<5>(pixels, count, c, lhs, weights, tile);
+      if (lhs.taps == 25) done = interleaved<13>(pixels, count, c, lhs, weights, tile);
+    }
+    for (Index p = 0; p < count && !done; ++p) {
       accumulate<T, Weight, Acc, Blocks>(pixels[p] + c, lhs.tap_offsets, lhs.taps, weights, round_up(lhs.tap_depth, lanes), tile + p * width);
     }
     const Index end = c + width < lhs.tap_depth ? c + width : lhs.tap_depth;

@@ -13,6 +13,7 @@
 //                              optional: store_bytes_of_two(I32, I32, address of int8 or uint8): codes within the range of the type
 //                              optional: dot_pairs(x0, x1, w, I32 sum) -> sum + x0[i] * w[2 i] + x1[i] * w[2 i + 1], x int8 or
 //                              uint8, w int16 of magnitude up to 255
+//                              optional: interleaved, arrange_pairs, dot_interleaved: the same for that many channels (tile_avx2.h)
 //   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 

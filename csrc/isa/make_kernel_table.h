@@ -18,6 +18,7 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
           Kernel::depth,
           Kernel::lhs_offset,
           static_cast<Index>(sizeof(typename Kernel::Rhs)),
+          static_cast<Index>(sizeof(typename Kernel::Lhs)),
           &gemm::Packing<Kernel>::run,
           &gemm::Driver<Kernel>::run};
 }
