@@ -89,6 +89,13 @@ def evex(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmark suite beside all peers; options of `python -m bench` after --."""
+    session.install(".[onnx]", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """sdist, and a wheel from it, into dist/."""
     session.install("build")
