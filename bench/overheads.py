@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import qkern
 from qkern import _core
-from qkern.report.latency import interleaved_timings
+from qkern.timing import interleaved_timings
 
 from . import peaks
 from .contest import Effort

@@ -45,6 +45,9 @@ RESULTS = machine.ROOT / "bench" / "results"
 def main() -> int:
     """Measures what the command line asks for; returns the exit code."""
     arguments = parse(sys.argv[1:])
+    if arguments.render:
+        write(json.loads(arguments.render.read_text()), arguments.output, arguments.publish)
+        return 0
     modules, missing = contestants.installed(arguments.libraries)
     if why := peaks.why_missing():
         missing["peaks"] = why
@@ -145,6 +148,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--publish", action="store_true", help="write to bench/results, and have README and docs show this run"
     )
+    parser.add_argument("--render", type=Path, metavar="JSON", help="no measuring: the files of an earlier run again")
     parser.add_argument("--openblas-core", metavar="CORE", help="OPENBLAS_CORETYPE, e.g. Haswell")
     parsed = parser.parse_args(arguments)
     try:

@@ -120,13 +120,13 @@ CONV = (
     Conv(64, 256, 1, 56),
     Conv(1024, 256, 1, 14),
     Conv(256, 512, 1, 56, stride=2),
+    Conv(64, 64, 3, 56, dilation=2),
     Conv(32, 32, 3, 112, groups=32),
     Conv(144, 144, 3, 56, stride=2, groups=144),
     Conv(384, 384, 3, 14, groups=384),
     Conv(960, 960, 3, 7, groups=960),
     Conv(240, 240, 5, 28, groups=240),
     Conv(256, 256, 3, 14, groups=32),
-    Conv(64, 64, 3, 56, dilation=2),
 )
 
 ELEMENTWISE = tuple(

@@ -11,6 +11,7 @@ from .summary import Summary, geometric_mean, rows_of, summaries
 __all__ = ["duration", "page", "table"]
 
 NONE = "-"
+RIGHT = ("fastest right peer", "x right peer")
 
 
 def page(document: Mapping[str, Any], *, chart_name: str = "") -> str:
@@ -58,7 +59,7 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
     tier = found[0].tier
     rows = []
     for each in found:
-        ours, peer = each.ours, each.peer("s32")
+        ours, peer, sound = each.ours, each.peer("s32"), each.peer("s32", sound=True)
         rows.append(
             [
                 each.shape,
@@ -68,6 +69,8 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
                 bound(ours),
                 named(peer),
                 ratio(ours, peer),
+                named(sound),
+                ratio(ours, sound),
                 named(each.fp32),
                 ratio(ours, each.fp32),
                 *scaling(each, one),
@@ -81,6 +84,8 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
         "% of bound",
         "fastest peer",
         "x peer",
+        "fastest right peer",
+        "x right peer",
         "fastest FP32",
         "x FP32",
     ]
@@ -94,11 +99,13 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
             ratio(each.of("fused"), each.ours),
             named(each.peer("u8")),
             ratio(each.of("fused"), each.peer("u8")),
+            named(each.peer("u8", sound=True)),
+            ratio(each.of("fused"), each.peer("u8", sound=True)),
             ratio(each.of("fused"), each.fp32),
         ]
         for each in found
     ]
-    fused_columns = ["rows x cols x depth", "QLinear", "x int32 GEMM", "fastest peer", "x peer", "x FP32"]
+    fused_columns = ["rows x cols x depth", "QLinear", "x int32 GEMM", "fastest peer", "x peer", *RIGHT, "x FP32"]
     fused.append(means(fused, fused_columns))
     return "\n\n".join(
         [
@@ -112,12 +119,12 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
 
 
 def conv(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
-    columns = ["shape", "NHWC", "NCHW", "% of bound", "fastest peer", "x peer", "fastest FP32", "x FP32"]
+    columns = ["shape", "NHWC", "NCHW", "% of bound", "fastest peer", "x peer", *RIGHT, "fastest FP32", "x FP32"]
     columns += scaling_column(one)
     parts = [f"## Convolution, uint8 to uint8, GOPS ({found[0].tier}, {count(found)})"]
     rows = []
     for each in found:
-        ours, peer = each.ours, each.peer("u8")
+        ours, peer, sound = each.ours, each.peer("u8"), each.peer("u8", sound=True)
         rows.append(
             [
                 each.shape,
@@ -126,6 +133,8 @@ def conv(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
                 bound(ours),
                 named(peer),
                 ratio(ours, peer),
+                named(sound),
+                ratio(ours, sound),
                 named(each.fp32),
                 ratio(ours, each.fp32),
                 *scaling(each, one),

@@ -40,9 +40,10 @@ class Summary:
         ]
         return matching[0] if matching else None
 
-    def peer(self, task: str) -> Row | None:
-        """The fastest other library at a task, its results right or not."""
-        return fastest(row for row in self.rows if row.task == task and row.library not in (OURS, "numpy int32"))
+    def peer(self, task: str, *, sound: bool = False) -> Row | None:
+        """The fastest other library at a task; with `sound`, of those whose results are right."""
+        others = (row for row in self.rows if row.task == task and row.library not in (OURS, "numpy int32"))
+        return fastest(row for row in others if row.sound or not sound)
 
     @property
     def fp32(self) -> Row | None:
