@@ -1,6 +1,6 @@
 """Who is right: share of wrong entries and largest error on full-range data, and what that does to a model.
 
-    python -m bench.exactness [--output FOLDER] [--publish] [--no-models]
+    python -m bench.exactness [--output FOLDER] [--publish] [--no-models] [--render JSON]
 
 Each environment is a process of its own: this processor as it is; a Haswell (AVX2) by `qemu-x86_64`, where that is
 installed (Debian: qemu-user); and, on a processor that has more than AVX2, PyTorch with its oneDNN held to AVX2. The
@@ -50,32 +50,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=machine.ROOT / "build" / "bench")
     parser.add_argument("--publish", action="store_true", help="write to bench/results, and have the README show it")
     parser.add_argument("--no-models", action="store_true", help="kernels only")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="no measuring: the files of an earlier run again")
     parser.add_argument("--worker", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
     if parsed.worker:
         print(json.dumps(work(parsed.worker)))
         return 0
+    document = json.loads(parsed.render.read_text()) if parsed.render else measure(with_models=not parsed.no_models)
+    write(document, RESULTS if parsed.publish else parsed.output, parsed.publish)
+    return 0 if document["same_bits"] and ours_is_exact(document["environments"]) else 1
+
+
+def measure(*, with_models: bool) -> dict[str, Any]:
+    """What the JSON holds."""
     document: dict[str, Any] = {"machine": machine.describe(), "missing": contestants.installed()[1]}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for model in () if parsed.no_models else models():
+        for model in models() if with_models else ():
             prepare(folder, *model)
         document["environments"] = {
             what: in_environment(what, command, variables, folder) for what, command, variables in environments()
         }
     document["same_bits"] = same_bits(document["environments"])
-    output = RESULTS if parsed.publish else parsed.output
-    output.mkdir(parents=True, exist_ok=True)
-    stem = output / f"exactness_{machine.slug(document['machine'])}"
+    return document
+
+
+def write(document: dict[str, Any], folder: Path, published: bool) -> None:
+    """JSON and Markdown, and with `published` the tables in README and docs/benchmarking.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"exactness_{machine.slug(document['machine'])}"
     paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md")}
     paths["json"].write_text(json.dumps(document, indent=1) + "\n")
     paths["md"].write_text(page(document))
     print(page(document))
-    if parsed.publish:
-        for shown in (publish.README, publish.DOCS):
-            link = publish.relative(paths["md"], shown)
-            publish.replace_block(shown, "exactness", f"{short(document)}\n\n[All figures]({link}).")
-    return 0 if document["same_bits"] and ours_is_exact(document["environments"]) else 1
+    for shown in (publish.README, publish.DOCS) if published else ():
+        link = publish.relative(paths["md"], shown)
+        publish.replace_block(shown, "exactness", f"{short(document)}\n\n[All figures]({link}).")
 
 
 # --- environments -------------------------------------------------------------
@@ -245,8 +255,13 @@ def page(document: Mapping[str, Any]) -> str:
 
 def short(document: Mapping[str, Any]) -> str:
     """One table: sums, codes, models."""
-    rows = [*kernel_rows(document, "gemm", "s32"), *kernel_rows(document, "gemm", "u8"), *model_rows(document)]
-    return table(["", *document["environments"]], rows)
+    parts = (
+        ("int32 sums", kernel_rows(document, "gemm", "s32")),
+        ("uint8 codes", kernel_rows(document, "gemm", "u8")),
+        ("model", model_rows(document)),
+    )
+    rows = [[what, *row] for what, found in parts for row in found]
+    return table(["", "", *document["environments"]], rows)
 
 
 def kernel_rows(document: Mapping[str, Any], op: str, task: str) -> list[list[str]]:

@@ -110,7 +110,7 @@ def _keeping(call: partial[object], *arrays: NDArray[np.uint8]) -> Callable[[], 
 
 def why_missing() -> str:
     """Why there are no peaks; "" where there are."""
-    return "" if library() is not None else "peaks: no C++ compiler (c++, g++ or clang++; CXX chooses another)"
+    return "" if library() is not None else "no C++ compiler (c++, g++ or clang++; CXX chooses another)"
 
 
 @cache

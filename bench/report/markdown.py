@@ -50,6 +50,8 @@ def about(document: Mapping[str, Any]) -> str:
         f"tiers {', '.join(machine['tiers'])}; threads {', '.join(map(str, document['threads']))}; "
         f"{machine['cpus']} processors, load {machine['load']} before the run",
     ]
+    if document["clock"] == "cpu":
+        lines.append("times are CPU time of the process: the machine was busy")
     lines += [f"missing: {name} ({why})" for name, why in document["missing"].items()]
     return "\n".join(f"- {line}" for line in lines)
 

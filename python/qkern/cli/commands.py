@@ -217,8 +217,8 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
     out = _out()
     out.print(speed_table(kernels))
     out.print(speed_table([of_model]))
-    out.print(f"{machine['cpu']}; tier {machine['active_tier']}, {count} threads; median times of a call")
-    out.print("G/s: 10^9 operations (2 per product) or elements a second; x float: int8 over the fastest float.")
+    out.print(f"{machine['cpu']}; tier {machine['active_tier']}, {count} threads; medians")
+    out.print("G/s: 10^9 operations or elements a second; x float: int8 over the fastest float")
     if absent := [name for name in PEERS if find_spec(name) is None]:
         out.print(f"not installed: {', '.join(absent)}")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ..report.speed import Entry, Measured
-from ..report.tables import table, time_of
+from ..report.tables import table
 from ..timing import interleaved_timings
 
 if TYPE_CHECKING:
@@ -89,15 +89,15 @@ def _calls(files: Mapping[str, Path], sample: Feeds, threads: int) -> Iterator[t
 
 
 def speed_table(found: Sequence[Measured]) -> Table:
-    """A line per shape: times of all, and int8 over the fastest float."""
+    """A line per shape: milliseconds of all, and int8 over the fastest float."""
     names = list(dict.fromkeys(entry.name for each in found for entry in each.entries))
     rows = []
     for each in found:
         times = {entry.name: entry.timing.median for entry in each.entries}
         rate = f"{each.work / times['qkern int8'] / 1e9:.3g}" if each.work else ""
         ratio = "" if each.speedup is None else f"{each.speedup:.2f}"
-        cells = (time_of(times[name]) if name in times else "-" for name in names)
+        cells = (f"{1e3 * times[name]:.3g}" if name in times else "-" for name in names)
         rows.append((each.name, *cells, rate, ratio))
-    result = table(None, ("", *names, "G/s", "x float"), rows, right=len(names) + 2)
+    result = table(None, ("ms", *names, "G/s", "x float"), rows, right=len(names) + 2)
     result.columns[0].no_wrap = True
     return result
