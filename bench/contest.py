@@ -117,7 +117,8 @@ class Row:
         return self.exact or (self.task != "s32" and self.largest_error == 1 and (self.wrong_share or 0) < ROUNDED)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON, numbers to six digits."""
+        return {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def write(document: dict[str, Any], folder: Path, published: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / machine.slug(document["machine"])
     paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md", "svg", "png")}
-    paths["json"].write_text(json.dumps(document, indent=1) + "\n")
+    paths["json"].write_text(as_json(document))
     text = markdown.page(document, chart_name=paths["svg"].name)
     paths["md"].write_text(text)
     print(text)
@@ -129,6 +129,13 @@ def write(document: dict[str, Any], folder: Path, published: bool) -> None:
     if published:
         publish.publish(document, paths)
     say(f"wrote {stem}.*, after {document['seconds']} s")
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """A line per row, so that a run is short and differences between runs can be read."""
+    rest = json.dumps({**document, "rows": []}, indent=1)
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in document["rows"])
+    return rest.replace('"rows": []', f'"rows": [\n{rows}\n ]', 1) + "\n"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

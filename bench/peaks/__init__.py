@@ -60,13 +60,10 @@ TIER_ROUTES = {
 
 
 def routes() -> list[Route]:
-    """Those this processor can run; empty without a compiler."""
-    if library() is None:
-        return []
+    """Those that are compiled for this processor and that it can run; empty without a compiler."""
+    loaded = library()
     features = {name for name, there in _core.cpu_features().items() if there}
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return []
-    return [route for route in ROUTES if features.issuperset(route.needs)]
+    return [route for route in ROUTES if hasattr(loaded, f"peak_{route.name}") and features.issuperset(route.needs)]
 
 
 def run(route: Route, threads: int, rounds: int = 20_000) -> tuple[Callable[[], object], int]:

@@ -7,17 +7,18 @@
 #include <omp.h>
 #endif
 
+#if defined(__x86_64__)
+#define WIDEST __attribute__((target_clones("avx2", "default"), noinline))
+#else
+#define WIDEST __attribute__((noinline))
+#endif
+
 namespace {
 
 typedef std::uint64_t Vector __attribute__((vector_size(32), aligned(1), may_alias));
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"), noinline))
-#else
-__attribute__((noinline))
-#endif
-std::uint64_t
-sum_of(const unsigned char* data, std::size_t size) {
+WIDEST
+std::uint64_t sum_of(const unsigned char* data, std::size_t size) {
   Vector sum[8] = {};
   std::size_t at = 0;
   for (; at + 256 <= size; at += 256) {
@@ -30,11 +31,7 @@ sum_of(const unsigned char* data, std::size_t size) {
   return result;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"), noinline))
-#else
-__attribute__((noinline))
-#endif
+WIDEST
 void copy_plainly(unsigned char* to, const unsigned char* from, std::size_t size) {
   std::size_t at = 0;
   for (; at + 128 <= size; at += 128) {

@@ -178,3 +178,17 @@ def test_peaks_count_their_operations():
         call, amount = peaks.copy(1000, 1, plainly)
         call()
         assert amount % 2000 == 0
+
+
+def test_every_tier_of_x86_has_its_peak():
+    known = {route.name for route in peaks.ROUTES}
+    assert {name for names in peaks.TIER_ROUTES.values() for name in names} <= known
+    assert {"avx512_vnni", "avx_vnni", "avx2"} <= set(peaks.TIER_ROUTES)
+    assert all(
+        route.exact for route in peaks.ROUTES if any(route.name in names for names in peaks.TIER_ROUTES.values())
+    )
+
+
+def test_json_is_the_same_document(document):
+    assert json.loads(run.as_json(document)) == document
+    assert json.loads(run.as_json({**document, "rows": []}))["rows"] == []
