@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "ops/conv_image.h"
 #include "ops/requantize.h"
 
 namespace qkern::bindings {
@@ -38,11 +37,15 @@ py::dtype to_numpy(DType dtype);
 // `array` itself where it is C-contiguous and in native byte order, else such a copy.
 py::array contiguous(const py::array& array);
 
+// A number or an array of them: floats or integers; TypeError for anything else, complex numbers, text and objects included.
+py::array real_numbers(const py::handle& value, const char* argument);
 // Floats (scales, multipliers): one, or one per channel. All finite and > 0. `axis_size` < 0: exactly one.
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size);
 float positive_float(double value, const char* argument);
 // Integers in [low, high]: one, or one per channel.
 std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high);
+// One integer of Python or NumPy, at least `low`.
+Index integer(const py::handle& value, const char* argument, Index low);
 std::vector<std::int32_t> zero_points(const py::handle& value, const char* argument, Index axis_size, DType dtype);
 std::int32_t zero_point(std::int64_t value, const char* argument, DType dtype);
 ops::Codes parse_clamp(const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, DType dtype);
@@ -64,20 +67,5 @@ class Output {
   py::array target_;
   bool copies_ = false;
 };
-
-// Convolution geometry from Python arguments.
-struct Padding {
-  bool same = false;
-  std::vector<std::pair<Index, Index>> pairs;
-};
-std::vector<Index> per_axis(const py::object& value, const char* argument, std::size_t axes, Index at_least);
-Padding parse_padding(const py::object& padding, std::size_t axes);
-ops::Layout parse_layout(const std::string& layout);
-ops::Window make_window(const Shape& kernel, const std::vector<Index>& strides, const std::vector<Index>& dilations);
-// The window with the padding this image needs.
-ops::Window with_padding(ops::Window window, const Padding& padding, const ops::ImageShape& image, std::size_t axes);
-ops::ImageShape image_shape(const Shape& shape, ops::Layout layout, const char* argument);
-// Shape of the result; ValueError where the window does not fit into the padded image.
-Shape output_shape(const ops::ImageShape& image, const ops::Window& window, Index channels, ops::Layout layout, std::size_t axes);
 
 }  // namespace qkern::bindings

@@ -11,7 +11,7 @@ namespace qkern::gemm {
 
 class PackedWeights {
  public:
-  // `kernels` must outlive this. Throws std::bad_alloc.
+  // `kernels` must outlive this. Throws std::bad_alloc, or std::length_error for sizes beyond any memory.
   PackedWeights(const GemmKernels& kernels, const RhsSource& source);
 
   const GemmKernels& kernels() const { return *kernels_; }

@@ -38,8 +38,7 @@ bool needs_row_sums(const PackedWeights& weights, ZeroPoints rhs_zero) {
 }
 
 Corrections::Corrections(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero)
-    : column_offset_(column_offsets(weights, lhs.is_signed, lhs_zero.size() == 1 ? lhs_zero[0] : 0)),
-      column_sums_(weights.column_sums().data()) {
+    : column_offset_(column_offsets(weights, lhs.is_signed, lhs_zero.size() == 1 ? lhs_zero[0] : 0)), column_sums_(weights.column_sums().data()) {
   if (lhs_zero.size() != 1) {
     row_zero_.resize(static_cast<std::size_t>(rows));
     for (Index r = 0; r < rows; ++r) row_zero_[static_cast<std::size_t>(r)] = wrap(0u - bits(lhs_zero[static_cast<std::size_t>(r)]));
@@ -67,17 +66,15 @@ void Corrections::apply(Epilogue& epilogue) const {
 void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows) {
   const GemmKernels& kernels = weights.kernels();
   const Index row_tiles = divide_up(rows, kernels.rows), panels = weights.panels();
-  const Index work = rows * weights.cols() * std::max(weights.depth(), Index{1});
+  if (row_tiles == 0 || panels == 0) return;
+  const Index depth = std::max(weights.depth(), Index{1});
   const Rhs rhs = weights.rhs();
-  const Index items = std::max(row_tiles, panels);
-  if (items == 0) return;
-  const Index per_item = divide_up(work, items);
   if (row_tiles >= panels) {
-    threading::parallel_for(row_tiles, per_item, [&](Index begin, Index end) {
+    threading::parallel_for(row_tiles, divide_up(rows, row_tiles) * weights.cols() * depth, [&](Index begin, Index end) {
       kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
     });
   } else {
-    threading::parallel_for(panels, per_item, [&](Index begin, Index end) {
+    threading::parallel_for(panels, divide_up(weights.cols(), panels) * rows * depth, [&](Index begin, Index end) {
       kernels.run(lhs, rhs, epilogue, {0, rows}, {begin, end});
     });
   }

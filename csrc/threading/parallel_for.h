@@ -7,7 +7,8 @@
 
 namespace qkern::threading {
 
-// Threads a call may use; at least 1. Starts as OMP_NUM_THREADS, else the number of processors this process may use.
+// Threads a call may use; at least 1. Starts as OMP_NUM_THREADS, else the number of processors this process may use; always 1 in
+// a process that was forked (not one that was spawned).
 int num_threads();
 void set_num_threads(int count);
 

@@ -66,7 +66,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f".{_MODEL_LAYER[name]}", __name__), name)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] in {"onnx", "onnx_ir", "onnxscript"}:
-            raise ImportError(f'qkern.{name} works on ONNX models: pip install "qkern[onnx]"', name=error.name) from error
+            raise ImportError(
+                f'qkern.{name} works on ONNX models: pip install "qkern[onnx]"', name=error.name
+            ) from error
         raise
     globals()[name] = value
     return value

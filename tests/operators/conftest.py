@@ -20,7 +20,8 @@ def network(text: str, **arrays: np.ndarray) -> onnx.ModelProto:
     proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items())
     for node in proto.graph.node:
         node.name = node.output[0]
-    onnx.checker.check_model(proto, full_check=True)
+    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    onnx.checker.check_model(proto)
     return proto
 
 
@@ -39,7 +40,7 @@ def kinds(session: qkern.Session) -> set[str]:
 def check() -> Callable[..., qkern.Session]:
     """`check(text, x, exact=False, int8=True, **arrays)`: the network in float is ONNX Runtime's; quantized, for both
     targets, it runs in int8 alone and gives the codes that its QDQ nodes say, or (not `exact`: what sums in float may
-    round a tie the other way) their neighbours; on every tier the same bytes. Returns the int8 session of target x86."""
+    round a tie the other way) their neighbours; on every tier the same bytes. Returns the session of target x86."""
     import onnx_ir as ir
 
     def run(text: str, x: Any, *, exact: bool = False, int8: bool = True, **arrays: np.ndarray) -> qkern.Session:

@@ -78,7 +78,9 @@ def test_a_move_between_float_operators_stays_float(rng):
     quantized = qkern.quantize_model(proto, f32(rng, 2, 6))
     assert not quantized.report.quantized
     x = f32(rng, 2, 6)
-    np.testing.assert_allclose(quantized.session().run(None, {"x": x})[0], run_as_written(proto, {"x": x})[0], rtol=1e-6)
+    np.testing.assert_allclose(
+        quantized.session().run(None, {"x": x})[0], run_as_written(proto, {"x": x})[0], rtol=1e-6
+    )
 
 
 def test_moves_with_parameters_that_are_computed(rng):

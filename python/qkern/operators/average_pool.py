@@ -39,7 +39,7 @@ class AveragePool(Operator):
         window = _window(node)
         if not builder.is_float(x):
             raise Unsupported("its input is not float32")
-        counts = bool(node.attributes.get_int("count_include_pad", 0))
+        counts = node.attributes.get_int("count_include_pad", 0) == 1
         codes, to = builder.codes(x), builder.destination(node, absorb=False)
         if codes is not None and to.params is not None:
             call = partial(_pool, window=window, counts=counts, kernel=partial(_core.average_pool, **scales(codes, to)))

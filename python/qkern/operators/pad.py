@@ -40,4 +40,4 @@ class Pad(Mover):
             pair = (int(amounts[index]), int(amounts[index + len(amounts) // 2]))
             widths[axis_in(axis, rank, channels_last)] = pair
         filling: dict[str, Any] = {"constant_values": zero} if mode == "constant" else {}
-        return lambda x: np.pad(x, widths, mode=mode, **filling)  # type: ignore[call-overload, no-any-return]
+        return lambda x: np.pad(x, widths, mode=mode, **filling)  # type: ignore[call-overload]

@@ -81,7 +81,7 @@ class Destination:
         """The clamp in codes of `params`: quantizing is monotone, so clamping before and after it are the same."""
         if self.params is None or self.activation is None:
             return None
-        ends = np.float32([self.low, self.high])
+        ends = np.array([self.low, self.high], np.float32)
         codes = _core.quantize(ends, self.params.scale, self.params.zero_point, dtype=self.params.dtype)
         return int(codes[0]), int(codes[1])
 
@@ -168,6 +168,12 @@ class Builder:
 
         return value is not None and (value in self._quantized or value.dtype == ir.DataType.FLOAT)
 
+    def is_codes(self, value: ir.Value | None) -> bool:
+        """Whether `value` itself holds 8-bit codes, as in a QOperator graph."""
+        import onnx_ir as ir
+
+        return value is not None and value.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
+
     def rank(self, value: ir.Value) -> int:
         """Number of axes. Raises `Unsupported` where it isn't known."""
         if value.shape is None:
@@ -241,7 +247,9 @@ class Builder:
             Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, compute, takes_out, may_alias)
         )
 
-    def add_float(self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any) -> None:
+    def add_float(
+        self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any
+    ) -> None:
         """As `add`, for a step that writes the float value of `to`, whatever reads it."""
         self.add(node, compute, inputs, replace(to, params=None, codes=()), kind="float", **how)
 
@@ -262,6 +270,8 @@ class Builder:
             if node.op_type == "DequantizeLinear" and self._defer(node):
                 return
             if node.op_type == "QuantizeLinear" and self._quantize(node):
+                return
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear") and self._convert_by_computed(node):
                 return
         operator = get_operator(node.op_type) if node.domain == "" else None
         if operator is None:
@@ -301,8 +311,30 @@ class Builder:
             return True
         channels_last = params.axis is None and self.channels_last(x)
         slot = self.read(x, channels_last=channels_last)
-        call = partial(_core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis)
+        call = partial(
+            _core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis
+        )
         self.add(node, call, [slot], kind="convert", channels_last=channels_last)
+        return True
+
+    def _convert_by_computed(self, node: ir.Node) -> bool:
+        """Adds a QuantizeLinear or DequantizeLinear whose parameters another node computes; False where its types have
+        no kernel."""
+        import onnx_ir as ir
+
+        scale, given = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+        codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
+        types = (ir.DataType.INT8, ir.DataType.UINT8)
+        if scale is None or scale.dtype != ir.DataType.FLOAT or codes is None or codes.dtype not in types:
+            return False
+        if node.attributes.get_int("block_size", 0) or node.inputs[0] is None:
+            return False
+        call = partial(
+            _quantize_by if node.op_type == "QuantizeLinear" else _dequantize_by,
+            axis=node.attributes.get_int("axis", 1),
+        )
+        inputs = [self.read(value) for value in (node.inputs[0], scale, given) if value is not None]
+        self.add(node, call, inputs, kind="convert", reason="its parameters are computed", takes_out=False)
         return True
 
     def _refer(self, node: ir.Node, reason: str) -> None:
@@ -372,10 +404,12 @@ def _params_of(node: ir.Node) -> QuantParams | None:
         return None
     if zero_point is None:
         zero_point = np.zeros(scale.shape, _default_dtype(node))
-    if zero_point.dtype.name not in _CODES | {"int32"} or zero_point.shape != scale.shape:
+    if zero_point.dtype.name not in _CODES | {"int32"}:
         return None
-    if scale.size == 1:
+    if scale.size == zero_point.size == 1:
         return QuantParams(scale.reshape(()), zero_point.reshape(()))
+    if zero_point.shape != scale.shape:
+        return None
     data = node.inputs[0]
     if data is None or data.shape is None:
         return None
@@ -387,6 +421,26 @@ def _default_dtype(node: ir.Node) -> str:
         return "uint8"
     codes = node.inputs[0]
     return "uint8" if codes is None or codes.dtype is None else codes.dtype.numpy().name
+
+
+def _quantize_by(
+    x: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
+) -> NDArray[Any]:
+    dtype = np.uint8 if zero_point is None else zero_point.dtype
+    where = axis if scale.size > 1 else None
+    return _core.quantize(x, _plain(scale), 0 if zero_point is None else _plain(zero_point), dtype=dtype, axis=where)
+
+
+def _dequantize_by(
+    q: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
+) -> NDArray[np.float32]:
+    where = axis if scale.size > 1 else None
+    return _core.dequantize(q, _plain(scale), 0 if zero_point is None else _plain(zero_point), axis=where)
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """One number without axes; more as they are."""
+    return array.reshape(()) if array.size == 1 else array
 
 
 def _lookup(x: NDArray[Any], *, table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:

@@ -94,9 +94,7 @@ class Frame:
             self._plan(recorded, roots)
         return self._own(results, feeds)
 
-    def _record(
-        self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]
-    ) -> _Form | None:
+    def _record(self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]) -> _Form | None:
         """What a buffer is planned for; None where the step brings its own memory."""
         if step.may_alias:
             for index, source in zip(self._reads[number], read, strict=True):
@@ -133,8 +131,10 @@ class Frame:
         kept = {roots[index] for index in self._outputs}
         lives: dict[int, _Life] = {}
         for number, form in enumerate(recorded):
-            index = self._writes[number][0] if form is not None else None
-            if form is not None and index is not None and index not in kept:
+            if form is None:
+                continue
+            index = self._writes[number][0]
+            if index not in kept:
                 lives[number] = _Life(number, last.get(index, number), form.nbytes)
         offsets, total = _placed(lives)
         arena = np.empty(total + _ALIGNMENT, np.uint8)

@@ -1,0 +1,1 @@
+"""Tests of the runtime share functions through test_session.py."""
