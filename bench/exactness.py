@@ -36,7 +36,7 @@ from .shapes import Conv, Gemm
 
 __all__ = ["main", "page", "sqnr"]
 
-CASES = ((gemm.build, Gemm(64, 256, 768)), (conv.build, Conv(64, 64, 3, 14)))
+CASES: tuple[tuple[Any, Any], ...] = ((gemm.build, Gemm(64, 256, 768)), (conv.build, Conv(64, 64, 3, 14)))
 TASKS = {"s32": "matrix product, int32 sums", "u8": "uint8 codes after requantization"}
 LITE0_IMAGES = 16  # an emulated processor takes seconds for each
 DEMO_IMAGES = 96
@@ -127,7 +127,7 @@ def work(folder: Path) -> dict[str, list[dict[str, Any]]]:
     tiers = [qkern.isa.active()]
     kernels = []
     for build, shape in CASES:
-        case = build(shape, modules, 1, tiers)  # type: ignore[operator]
+        case = build(shape, modules, 1, tiers)
         for each in case.contestants:
             if each.task != "fp32" and each.library != "numpy int32":
                 each.call()

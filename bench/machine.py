@@ -86,7 +86,7 @@ def blas() -> list[str]:
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        return [str(np.show_config("dicts")["Build Dependencies"]["blas"]["name"])]  # type: ignore[index]
+        return [str(np.show_config("dicts")["Build Dependencies"]["blas"]["name"])]
     return [
         f"{each.get('internal_api')} {each.get('version')} {each.get('architecture', '')}".strip()
         for each in threadpool_info()

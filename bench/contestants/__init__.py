@@ -6,13 +6,15 @@ Outputs are written to memory that exists before, and weights are packed before,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
-__all__ = ["LIBRARIES", "installed", "versions"]
+__all__ = ["LIBRARIES", "gather", "installed", "versions"]
 
 LIBRARIES = ("qkern_kernels", "numpy_blas", "ort", "pytorch", "numkong_dots")
 
@@ -32,11 +34,25 @@ def installed(names: Iterable[str] = LIBRARIES) -> tuple[list[ModuleType], dict[
 
 REQUIRES = {
     "qkern_kernels": ("qkern",),
-    "numpy_blas": ("numpy",),
+    "numpy_blas": ("numpy", "threadpoolctl"),
     "ort": ("onnxruntime", "onnx"),
     "pytorch": ("torch",),
     "numkong_dots": ("numkong",),
 }
+
+
+def gather(libraries: Iterable[Any], operator: str, data: Any, threads: int, tiers: Sequence[str]) -> list[Any]:
+    """All contestants for an operator's data, of a peer that fails those before it did; stderr says why."""
+    found = []
+    for library in libraries:
+        try:
+            found += getattr(library, operator)(data, threads, tiers)
+        except Exception as error:  # whatever a version or a processor lacks
+            name = library.__name__.rpartition(".")[2]
+            if name == "qkern_kernels":
+                raise
+            print(f"left out: {name}, {operator} {data.shape}: {error}", file=sys.stderr)
+    return found
 
 
 def versions() -> dict[str, str]:

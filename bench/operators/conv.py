@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import exact
 from ..contest import Case
+from ..contestants import gather
 from ..shapes import Conv
 
 __all__ = ["Data", "build", "data_of"]
@@ -78,5 +79,5 @@ def build(shape: Conv, libraries: Sequence[Any], threads: int, tiers: Sequence[s
         operations=shape.operations,
         bytes_read=data.x_u8.size + data.w_s8.size,
         answers=answers_of(data),
-        contestants=[each for library in libraries for each in library.conv(data, threads, tiers)],
+        contestants=gather(libraries, "conv", data, threads, tiers),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contest import Case
+from ..contestants import gather
 from ..exact import requantize
 from ..shapes import Elementwise
 
@@ -25,12 +26,19 @@ CHANNELS = 256
 class Data:
     """Input and output, [elements / 256, 256], and parameters; `scale` is the multiplier of requantize."""
 
-    operator: str
+    shape: Elementwise
     x: Array
     scale: Array
-    per_channel: bool
     answer: Array
     zero_point: int = 128
+
+    @property
+    def operator(self) -> str:
+        return self.shape.operator
+
+    @property
+    def per_channel(self) -> bool:
+        return self.shape.per_channel
 
     @property
     def axis(self) -> int | None:
@@ -54,7 +62,7 @@ def data_of(which: Elementwise) -> Data:
         x = rng.integers(-1_000_000, 1_000_000, shape, np.int32)
         scale = np.asarray(scale * np.float32(0.005), np.float32)
         answer = requantize(x, scale, zero)
-    return Data(operator, x, np.asarray(scale), per_channel, bits(answer))
+    return Data(which, x, np.asarray(scale), bits(answer))
 
 
 def bits(array: Array) -> Array:
@@ -74,5 +82,5 @@ def build(shape: Elementwise, libraries: Sequence[Any], threads: int, tiers: Seq
         bytes_read=read * shape.elements,
         bytes_copied=(read + written) * shape.elements,
         answers={"exact": data.answer},
-        contestants=[each for library in libraries for each in library.elementwise(data, threads, tiers)],
+        contestants=gather(libraries, "elementwise", data, threads, tiers),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import exact
 from ..contest import Case
+from ..contestants import gather
 from ..shapes import Gemm
 
 __all__ = ["Data", "build", "data_of"]
@@ -76,5 +77,5 @@ def build(shape: Gemm, libraries: Sequence[Any], threads: int, tiers: Sequence[s
         operations=shape.operations,
         bytes_read=shape.depth * (shape.rows + shape.cols),
         answers=answers_of(data),
-        contestants=[each for library in libraries for each in library.gemm(data, threads, tiers)],
+        contestants=gather(libraries, "gemm", data, threads, tiers),
     )

@@ -10,6 +10,7 @@ import qkern
 
 from bench import contest
 from bench.contest import Case, Contestant, Effort, Row, WrongAnswerError, add_ratios, check, hold
+from bench.contestants import gather
 
 ANSWER = np.arange(6, dtype=np.int32).reshape(2, 3)
 
@@ -44,6 +45,39 @@ def test_float_results_have_to_be_close():
     for output in (np.float32([2.0, 1000.0]), np.float32([np.nan, 1000.0]), np.float32([1.0])):
         with pytest.raises(WrongAnswerError):
             check(contestant("peer", output, "fp32"), {"x": answer})
+
+
+def test_a_peer_that_fails_is_left_out_and_named(capsys):
+    class Peer:
+        __name__ = "bench.contestants.peer"
+        fails = True
+
+        def gemm(self, data, threads, tiers):
+            yield contestant("peer", ANSWER)
+            if self.fails:
+                raise RuntimeError("no such instruction")
+
+    data = type("Data", (), {"shape": "3x5x7"})
+    assert len(gather([Peer()], "gemm", data, 1, [])) == 1  # what came before
+    assert "left out: peer, gemm 3x5x7: no such instruction" in capsys.readouterr().err
+    Peer.fails = False
+    assert len(gather([Peer()], "gemm", data, 1, [])) == 1
+    Peer.fails, Peer.__name__ = True, "bench.contestants.qkern_kernels"
+    with pytest.raises(RuntimeError):
+        gather([Peer()], "gemm", data, 1, [])
+
+
+def test_a_float_peer_that_is_wrong_is_left_out(capsys):
+    answers = {"x": np.array([1.0, 2.0])}
+    right, wrong = (contestant(name, np.float32([1.0, value]), "fp32") for name, value in (("a", 2.0), ("b", 3.0)))
+    case = Case("gemm", "gemm", "s", 2, 2, answers=answers, contestants=[right, wrong])
+    rows, _ = hold(case, 1, ["scalar"], Effort(samples=2, least_sample=1e-5, seconds=0.01))
+    assert [each.library for each in rows] == ["a"]
+    assert "left out: gemm s: b: off by" in capsys.readouterr().err
+    case.contestants = [contestant("qkern", ANSWER + 1)]
+    case.answers = {"x": ANSWER}
+    with pytest.raises(WrongAnswerError):
+        hold(case, 1, ["scalar"], Effort(samples=2))
 
 
 def test_a_tier_is_active_during_its_calls_only():
