@@ -96,6 +96,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def emulate(session: nox.Session) -> None:
+    """Kernel tests of the VNNI tiers with their instructions emulated, on any processor with AVX2."""
+    session.install("-Cbuild-dir=build/emulate", "-Ccmake.define.QKERN_EMULATE_VNNI=ON", ".[onnx,test]")
+    session.run("pytest", "-n", "auto", *(session.posargs or kernel_tests()))
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """sdist, and a wheel from it, into dist/."""
     session.install("build")

@@ -62,7 +62,7 @@ py::array one_or_per_channel(const py::handle& value, const char* argument, Inde
 
 template <class Wide>
 std::vector<std::int32_t> integers_within(const py::array& array, const char* argument, std::int64_t low, std::int64_t high) {
-  const auto wide = py::array_t<Wide, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto wide = converted<Wide>(array);
   std::vector<std::int32_t> result;
   result.reserve(static_cast<std::size_t>(wide.size()));
   for (py::ssize_t i = 0; i < wide.size(); ++i) {
@@ -112,9 +112,9 @@ py::dtype to_numpy(DType dtype) {
 }
 
 py::array contiguous(const py::array& array) {
-  if ((array.flags() & py::array::c_style) != 0) return array;
+  if (is_dense(array)) return array;
   const auto& api = py::detail::npy_api::get();
-  const int flags = int{py::detail::npy_api::NPY_ARRAY_ENSUREARRAY_} | int{py::array::c_style};
+  const int flags = int{py::detail::npy_api::NPY_ARRAY_ENSUREARRAY_} | dense;
   // Not array::ensure: it returns nothing where the copy finds no memory.
   PyObject* copy = api.PyArray_FromAny_(array.ptr(), nullptr, 0, 0, flags, nullptr);
   if (copy == nullptr) throw py::error_already_set();
@@ -134,7 +134,7 @@ py::array real_numbers(const py::handle& value, const char* argument) {
 
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size) {
   const py::array array = one_or_per_channel(value, argument, axis_size);
-  const auto floats = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto floats = converted<float>(array);
   std::vector<float> result(floats.data(), floats.data() + floats.size());
   for (const float one : result) {
     if (!(one > 0) || !std::isfinite(one)) value_error(std::string(argument) + " must be finite and greater than 0");
@@ -215,7 +215,7 @@ Output::Output(const py::object& out, const Shape& shape, DType dtype, std::init
   }
   if (shape_of(given) != shape) value_error("out has shape " + to_string(shape_of(given)) + "; expected " + to_string(shape));
   if (!given.writeable()) value_error("out is read-only");
-  copies_ = (given.flags() & py::array::c_style) == 0;
+  copies_ = !is_dense(given);
   for (const py::array* input : inputs) copies_ = copies_ || overlap(given, *input);
   target_ = copies_ ? py::array(to_numpy(dtype), shape) : given;
 }

@@ -89,7 +89,9 @@ struct GemmKernels {
 // A depthwise convolution: one channel in, one out; lhs taps are window positions, tap_depth = channels.
 struct DepthwiseKernels {
   Index lanes;  // channels are padded to a multiple, in the weights and as readable bytes behind the input
-  // weights[tap][channels padded]: int16 with the zero point subtracted, or float.
+  // weights[tap group][channels padded][tap_group]: int16 with the zero point subtracted, or float. Taps (their offsets too) are
+  // padded to a multiple of tap_group, with zero weights.
+  Index tap_group;
   void (*run)(const Lhs&, const void* weights, const Epilogue&, Range rows);
   // For int8 weights without a zero point, where the tier has such a kernel: weights [channel block][tap group][dot_channels][4];
   // tap_offsets are padded to a multiple of 4, channels to a multiple of dot_channels. lhs_offset as in GemmKernels.

@@ -25,6 +25,31 @@ struct SimdAvx2 {
     const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
     _mm_storel_epi64(static_cast<__m128i*>(to), both);
   }
+  // The bytes of two taps side by side, widened together: vpmaddwd then sums both taps of a channel.
+  static I32 dot_pairs(const std::int8_t* x0, const std::int8_t* x1, const std::int16_t* w, I32 sum) {
+    return sum + I32(_mm256_madd_epi16(_mm256_cvtepi8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
+  }
+  static I32 dot_pairs(const std::uint8_t* x0, const std::uint8_t* x1, const std::int16_t* w, I32 sum) {
+    return sum + I32(_mm256_madd_epi16(_mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
+  }
+  // Packing saturates, but codes are within the range of their type. It works within 128-bit lanes: [a0 b0 | a1 b1] of four each.
+  static void store_bytes_of_two(I32 a, I32 b, std::int8_t* to) {
+    store_dwords_0213(_mm256_packs_epi32(__m256i(a), __m256i(b)), to, std::true_type{});
+  }
+  static void store_bytes_of_two(I32 a, I32 b, std::uint8_t* to) {
+    store_dwords_0213(_mm256_packs_epi32(__m256i(a), __m256i(b)), to, std::false_type{});
+  }
+
+ private:
+  static __m128i interleave(const void* x0, const void* x1) {
+    return _mm_unpacklo_epi8(_mm_loadl_epi64(static_cast<const __m128i*>(x0)), _mm_loadl_epi64(static_cast<const __m128i*>(x1)));
+  }
+  template <class Signed>
+  static void store_dwords_0213(__m256i words, void* to, Signed) {
+    const __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
+    const __m128i bytes = Signed::value ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high);
+    _mm_storeu_si128(static_cast<__m128i*>(to), _mm_shuffle_epi32(bytes, 0xd8));
+  }
 };
 
 // 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs; 15 of 16 registers.

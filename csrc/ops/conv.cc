@@ -30,8 +30,8 @@ std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value)
 
 }  // namespace
 
-Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero,
-           std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
+Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+           float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
     : isa_(isa::active_kernels().name),
       window_(weights.window),
       in_channels_(weights.in_channels),
@@ -89,14 +89,14 @@ void Conv::pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kern
   }
   packed_.reserve(static_cast<std::size_t>(groups_));
   for (Index g = 0; g < groups_; ++g) {
-    packed_.emplace_back(kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs,
-                                                  weights.dtype != DType::Uint8});
+    packed_.emplace_back(
+        kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs, weights.dtype != DType::Uint8});
   }
 }
 
 void Conv::pack_depthwise(const ConvWeights& weights) {
-  const Index taps = taps_of(window_), padded = round_up(out_channels_, depthwise_kernels_.lanes);
-  const auto count = static_cast<std::size_t>(taps * padded);
+  const Index taps = taps_of(window_), padded = round_up(out_channels_, depthwise_kernels_.lanes), group = depthwise_kernels_.tap_group;
+  const auto count = static_cast<std::size_t>(round_up(taps, group) * padded);
   if (is_float_) {
     depthwise_float_.resize(count);
     const auto* from = static_cast<const float*>(weights.data);
@@ -110,10 +110,10 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
   for (Index c = 0; c < out_channels_; ++c) {
     for (Index t = 0; t < taps; ++t) {
       const Index i = c * taps + t;
-      const std::int32_t value = weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i]
-                                                              : static_cast<const std::uint8_t*>(weights.data)[i];
+      const std::int32_t value =
+          weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i] : static_cast<const std::uint8_t*>(weights.data)[i];
       const std::int32_t centred = value - w_zero_[static_cast<std::size_t>(c)];
-      depthwise_int8_[static_cast<std::size_t>(t * padded + c)] = static_cast<std::int16_t>(centred);
+      depthwise_int8_[static_cast<std::size_t>((t / group * padded + c) * group + t % group)] = static_cast<std::int16_t>(centred);
       depthwise_sums_[static_cast<std::size_t>(c)] += centred;
     }
   }
@@ -124,7 +124,7 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
 
 void Conv::pack_depthwise_dot() {
   const Index taps = taps_of(window_), block = depthwise_kernels_.dot_channels, groups = divide_up(taps, 4);
-  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes);
+  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes), tap_group = depthwise_kernels_.tap_group;
   const auto total = static_cast<std::size_t>(round_up(out_channels_, block));
   depthwise_dot_.resize(total * static_cast<std::size_t>(groups) * 4);
   // Within 64 channels the kernel's sums hold 4 neighbours of each 16: sum j, lane l, element i is channel 16 l + 4 j + i.
@@ -132,7 +132,8 @@ void Conv::pack_depthwise_dot() {
     const Index within = c % block, slot = within / 4 % 4 * 16 + within / 16 * 4 + within % 4;
     for (Index t = 0; t < taps; ++t) {
       const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
-      depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(t * padded + c)]);
+      const Index from = (t / tap_group * padded + c) * tap_group + t % tap_group;
+      depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(from)]);
     }
   }
   depthwise_int8_.clear();
@@ -143,8 +144,8 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
   const Index group_cols = out_channels_ / groups_;
   const Index padded_group = depthwise_ ? 1 : packed_[0].padded_cols();
   const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_lanes()) : padded_group * groups_);
-  const std::vector<float> scales = w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_))
-                                                    : multipliers(x_scale, w_scale, out_channels_, output_);
+  const std::vector<float> scales =
+      w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_)) : multipliers(x_scale, w_scale, out_channels_, output_);
   multiplier_.resize(total);
   for (const bool is_signed : {false, true}) {
     auto& offset = column_offset_[is_signed];
@@ -229,7 +230,8 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
       prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image));
   std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
   const auto tap_count = static_cast<Index>(taps.size());
-  if (dot_) taps.resize(static_cast<std::size_t>(round_up(tap_count, 4)), taps[0]);  // read again, times zero weights
+  if (depthwise_)
+    taps.resize(static_cast<std::size_t>(round_up(tap_count, dot_ ? 4 : depthwise_kernels_.tap_group)), taps[0]);  // read again, times zero weights
 
   const bool transposes = layout_ == Layout::ChannelsFirst && out_channels_ > 1;
   const Index size = size_of(output_.dtype);

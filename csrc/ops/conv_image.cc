@@ -3,10 +3,13 @@
 #include <cstring>
 
 #include "tensor/scratch.h"
+#include "tensor/transpose.h"
 #include "threading/parallel_for.h"
 
 namespace qkern::ops {
 namespace {
+
+using tensor::transpose;
 
 constexpr Index slack = 256;  // bytes readable behind a copied image
 
@@ -17,20 +20,11 @@ void fill_with(T* to, Index count, const void* element) {
   for (Index i = 0; i < count; ++i) to[i] = value;
 }
 
-// One row of pixels: [channels] runs at `channel_stride`, `pixel_stride` -> channels last.
+// One row of pixels, channels at `channel_stride` elements (1: channels last already) -> channels last.
 template <class T>
-void copy_row(const T* from, Index channel_stride, Index pixel_stride, Index pixels, Index channels, T* to) {
-  if (channel_stride == 1) {
-    std::memcpy(to, from, static_cast<std::size_t>(pixels * channels) * sizeof(T));
-    return;
-  }
-  constexpr Index block = 64;  // pixels whose output lines stay in L1 while the channels go by
-  for (Index begin = 0; begin < pixels; begin += block) {
-    const Index end = begin + block < pixels ? begin + block : pixels;
-    for (Index c = 0; c < channels; ++c) {
-      for (Index p = begin; p < end; ++p) to[p * channels + c] = from[c * channel_stride + p * pixel_stride];
-    }
-  }
+void copy_row(const T* from, Index channel_stride, Index pixels, Index channels, T* to) {
+  if (channel_stride == 1) std::memcpy(to, from, static_cast<std::size_t>(pixels * channels) * sizeof(T));
+  else transpose(from, channel_stride, channels, pixels, to, channels);
 }
 
 template <class T>
@@ -50,35 +44,27 @@ void copy_with_borders(const T* x, const ImageShape& image, Layout layout, const
       const T* from = x + n * image_elements + (d * height + h) * width * (last ? channels : 1);
       fill_with(to, window.pad_begin[2] * channels, fill);
       to += window.pad_begin[2] * channels;
-      copy_row(from, last ? 1 : image.pixels(), last ? channels : 1, width, channels, to);
+      copy_row(from, last ? 1 : image.pixels(), width, channels, to);
       fill_with(to + width * channels, window.pad_end[2] * channels, fill);
     }
   });
 }
 
 template <class T>
-void transpose(const T* x, Index batch, Index rows, Index cols, T* y) {
-  // Blocks keep both sides' cache lines in L1.
-  constexpr Index block = 32;
+void transpose_batch(const T* x, Index batch, Index rows, Index cols, T* y) {
+  constexpr Index block = 64;  // rows: whole cache lines of y, for each thread
   const Index row_blocks = divide_up(rows, block);
   threading::parallel_for(batch * row_blocks, block * cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const T* from = x + i / row_blocks * rows * cols;
-      T* to = y + i / row_blocks * rows * cols;
-      const Index r0 = i % row_blocks * block, r1 = r0 + block < rows ? r0 + block : rows;
-      for (Index c0 = 0; c0 < cols; c0 += block) {
-        const Index c1 = c0 + block < cols ? c0 + block : cols;
-        for (Index c = c0; c < c1; ++c) {
-          for (Index r = r0; r < r1; ++r) to[c * rows + r] = from[r * cols + c];
-        }
-      }
+      const Index r = i % row_blocks * block, count = rows - r < block ? rows - r : block, image = i / row_blocks * rows * cols;
+      transpose(x + image + r * cols, cols, count, cols, y + image + r, rows);
     }
   });
 }
 
 void transpose_any(const void* x, Index batch, Index rows, Index cols, Index element_size, void* y) {
-  if (element_size == 1) transpose(static_cast<const std::uint8_t*>(x), batch, rows, cols, static_cast<std::uint8_t*>(y));
-  else transpose(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
+  if (element_size == 1) transpose_batch(static_cast<const std::uint8_t*>(x), batch, rows, cols, static_cast<std::uint8_t*>(y));
+  else transpose_batch(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
 }
 
 bool has_borders(const Window& window) {
@@ -99,8 +85,8 @@ Sizes output_size(const ImageShape& image, const Window& window) {
   return out;
 }
 
-PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size,
-                      const void* fill, bool may_overrun) {
+PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size, const void* fill,
+                      bool may_overrun) {
   const bool already_last = layout == Layout::ChannelsLast || image.channels == 1;
   const Index bytes = image.batch * image.pixels() * image.channels * element_size;
   if (already_last && !has_borders(window) && !may_overrun) {

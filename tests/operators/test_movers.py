@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network, run_as_written
+from onnx_text import f32, network, run_as_written
 
 I64 = np.int64
 MOVES = {
@@ -47,6 +47,7 @@ def test_codes_are_moved_as_they_are(check, rng, move):
 
 
 def test_squeeze(check, rng):
+    """ "Squeeze" has no row above: it needs axes of size 1."""
     for call, arrays in (("Squeeze(p, axes)", {"axes": np.array([2, -1], I64)}), ("Squeeze(p)", {})):
         check(
             f"(float[2, 4, 6, 6] x) => (float[2, 4] y) {{ p = GlobalAveragePool(x) y = {call} }}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network, run_as_written
+from onnx_text import f32, network, run_as_written
 
 MAX_POOLS = [
     "kernel_shape=[2, 2], strides=[2, 2]",

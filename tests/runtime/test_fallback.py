@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import qkern
-from test_session import graph
+from onnx_text import graph
 
 
 def test_an_operator_without_a_kernel():

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import qkern
+from onnx_text import graph
 from small_cnn import images, small_cnn
-from test_session import graph
 
 
 def parameters(name, scale, zero_point):

@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from onnx_text import graph
 from qkern.demo import data
 from small_cnn import images, small_cnn
 
@@ -22,14 +23,6 @@ def int8_model():
 @cache
 def demo_model():
     return qkern.quantize_model(data.model_path(), data.load().calibration[:100], "x86").model
-
-
-def graph(text: str, opset: int = 17, **arrays: np.ndarray) -> onnx.ModelProto:
-    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}, "vendor": 1]> graph {text}')
-    proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items())
-    for node in proto.graph.node:
-        node.name = node.output[0]
-    return proto
 
 
 def test_every_kind_of_source_gives_the_same(tmp_path):

@@ -21,38 +21,15 @@ from .. import _core
 from ..fusion import activation_bounds, activation_of, constant_of
 from ..operators import Unsupported, get_operator
 from ..scheme import QuantParams
+from .moves import lookup, to_channels_first, to_channels_last
 from .program import Kind, Slot, Step
+from .quantized import CODES, Quantized, dequantize_by, dequantized, params_of, quantize_by
 from .reference import reference_call
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["Builder", "Destination", "Quantized"]
-
-_CODES = frozenset({"int8", "uint8"})
-
-
-@dataclass(frozen=True, eq=False)
-class Quantized:
-    """A float value that is `(codes - zero_point) * scale`. `codes` is a value of the graph, int8, uint8 or int32."""
-
-    codes: ir.Value
-    params: QuantParams
-
-    @property
-    def per_tensor(self) -> bool:
-        """Whether there is one scale, and 8-bit codes: what activations have to be."""
-        return self.params.axis is None and self.params.dtype.name in _CODES
-
-    @property
-    def scale(self) -> float:
-        """The one scale."""
-        return float(self.params.scale)
-
-    @property
-    def zero_point(self) -> int:
-        """The one zero point."""
-        return int(self.params.zero_point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +120,12 @@ class Builder:
                 value, (low, high) = activation.outputs[0], bounds
         readers = tuple(use.node for use in value.uses())
         params = [
-            _params_of(reader) if reader.op_type == "QuantizeLinear" and reader.graph is node.graph else None
+            params_of(reader) if reader.op_type == "QuantizeLinear" and reader.graph is node.graph else None
             for reader in readers
         ]
         first = params[0] if params else None
         keeps_float = value.is_graph_output() or value.name in self._observed
-        if keeps_float or first is None or first.axis is not None or first.dtype.name not in _CODES:
+        if keeps_float or first is None or first.axis is not None or first.dtype.name not in CODES:
             return Destination(value, activation, low, high)
         if not all(each is not None and each.same_as(first) for each in params):
             return Destination(value, activation, low, high)
@@ -257,7 +234,7 @@ class Builder:
         """A lookup step: codes of `to` as a function of the codes of `x`."""
         channels_last = True in self._slots.get(x.codes, {})
         source = self.read_codes(x, channels_last=channels_last)
-        self.add(node, partial(_lookup, table=table), [source], to, channels_last=channels_last)
+        self.add(node, partial(lookup, table=table), [source], to, channels_last=channels_last)
         for codes in to.codes:
             self._tables[codes] = (x.codes, table)
 
@@ -286,7 +263,7 @@ class Builder:
 
     def _defer(self, node: ir.Node) -> bool:
         """Remembers what a DequantizeLinear computes; False where its parameters aren't constant."""
-        params, codes = _params_of(node), node.inputs[0]
+        params, codes = params_of(node), node.inputs[0]
         if params is None or codes is None:
             return False
         self._quantized[node.outputs[0]] = Quantized(codes, params)
@@ -294,8 +271,8 @@ class Builder:
 
     def _quantize(self, node: ir.Node) -> bool:
         """Adds what a QuantizeLinear computes; False where its parameters aren't constant or not of 8 bits."""
-        params, x = _params_of(node), node.inputs[0]
-        if params is None or params.dtype.name not in _CODES or x is None:
+        params, x = params_of(node), node.inputs[0]
+        if params is None or params.dtype.name not in CODES or x is None:
             return False
         output = node.outputs[0]
         source = self.codes(x)
@@ -330,7 +307,7 @@ class Builder:
         if node.attributes.get_int("block_size", 0) or node.inputs[0] is None:
             return False
         call = partial(
-            _quantize_by if node.op_type == "QuantizeLinear" else _dequantize_by,
+            quantize_by if node.op_type == "QuantizeLinear" else dequantize_by,
             axis=node.attributes.get_int("axis", 1),
         )
         inputs = [self.read(value) for value in (node.inputs[0], scale, given) if value is not None]
@@ -354,7 +331,7 @@ class Builder:
 
     def _reordered(self, source: Slot) -> Slot:
         slot = Slot(source.name, not source.channels_last)
-        call = _to_channels_last if slot.channels_last else _to_channels_first
+        call = to_channels_last if slot.channels_last else to_channels_first
         self.steps.append(
             Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call, may_alias=True)
         )
@@ -383,79 +360,3 @@ class Builder:
         if not any(value in self._quantized for value in data):
             return "its input is not quantized"
         return "its output is not quantized"
-
-
-def dequantized(codes: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
-    """The real numbers behind `codes`."""
-    if params.axis is None:
-        return _core.dequantize(codes, params.scale, params.zero_point)
-    return _core.dequantize(codes, params.scale, params.zero_point, axis=params.axis)
-
-
-def _params_of(node: ir.Node) -> QuantParams | None:
-    """The constant parameters of a QuantizeLinear or DequantizeLinear; None where they aren't constant, not float32,
-    or per block."""
-    scale = constant_of(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    zero_point = constant_of(given) if given is not None else None
-    if scale is None or scale.dtype != np.float32 or scale.ndim > 1 or (given is not None and zero_point is None):
-        return None
-    if node.attributes.get_int("block_size", 0):
-        return None
-    if zero_point is None:
-        zero_point = np.zeros(scale.shape, _default_dtype(node))
-    if zero_point.dtype.name not in _CODES | {"int32"}:
-        return None
-    if scale.size == zero_point.size == 1:
-        return QuantParams(scale.reshape(()), zero_point.reshape(()))
-    if zero_point.shape != scale.shape:
-        return None
-    data = node.inputs[0]
-    if data is None or data.shape is None:
-        return None
-    return QuantParams(scale, zero_point, node.attributes.get_int("axis", 1) % len(data.shape))
-
-
-def _default_dtype(node: ir.Node) -> str:
-    if node.op_type == "QuantizeLinear":
-        return "uint8"
-    codes = node.inputs[0]
-    return "uint8" if codes is None or codes.dtype is None else codes.dtype.numpy().name
-
-
-def _quantize_by(
-    x: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
-) -> NDArray[Any]:
-    dtype = np.uint8 if zero_point is None else zero_point.dtype
-    where = axis if scale.size > 1 else None
-    return _core.quantize(x, _plain(scale), 0 if zero_point is None else _plain(zero_point), dtype=dtype, axis=where)
-
-
-def _dequantize_by(
-    q: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
-) -> NDArray[np.float32]:
-    where = axis if scale.size > 1 else None
-    return _core.dequantize(q, _plain(scale), 0 if zero_point is None else _plain(zero_point), axis=where)
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """One number without axes; more as they are."""
-    return array.reshape(()) if array.size == 1 else array
-
-
-def _lookup(x: NDArray[Any], *, table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    return _core.lookup(x, table, out=out)
-
-
-def _to_channels_last(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    shape = (x.shape[0], *x.shape[2:], x.shape[1])
-    if x.shape[1] == 1 or math.prod(x.shape[2:]) == 1:
-        return x.reshape(shape)
-    return _core.to_nhwc(x, out=out)
-
-
-def _to_channels_first(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    shape = (x.shape[0], x.shape[-1], *x.shape[1:-1])
-    if x.shape[-1] == 1 or math.prod(x.shape[1:-1]) == 1:
-        return x.reshape(shape)
-    return _core.to_nchw(x, out=out)

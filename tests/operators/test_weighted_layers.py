@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network
+from onnx_text import f32, network
 
 
 @pytest.mark.parametrize(

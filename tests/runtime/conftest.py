@@ -1,1 +1,0 @@
-"""Tests of the runtime share functions through test_session.py."""
