@@ -51,7 +51,9 @@ class _Stream:
 
     def scales(self, *shape: int, exponent: int = -20) -> NDArray[np.float32]:
         """Positive numbers of 12 bits, none of them a power of two alone."""
-        return ((np.abs(self.integers(12, *shape)) | 3).astype(np.float32) * np.float32(2.0**exponent)).astype(np.float32)
+        return ((np.abs(self.integers(12, *shape)) | 3).astype(np.float32) * np.float32(2.0**exponent)).astype(
+            np.float32
+        )
 
 
 def _matmul(data: _Stream) -> Arrays:
@@ -96,7 +98,9 @@ def _qlinear(data: _Stream) -> Arrays:
         for x_type in CODES:
             w, scale, bias = data.codes(np.int8, out, depth), data.scales(out), data.integers(18, out)
             x = data.codes(x_type, rows, depth)
-            yield _core.QLinear(w, scale, bias, x_scale=0.5, x_zero_point=7, y_scale=0.3, y_dtype=x_type, clamp=(3, 120))(x)
+            yield _core.QLinear(
+                w, scale, bias, x_scale=0.5, x_zero_point=7, y_scale=0.3, y_dtype=x_type, clamp=(3, 120)
+            )(x)
             yield _core.QLinear(w, scale, bias, x_scale=0.5, x_zero_point=7)(x)
 
 
@@ -114,10 +118,14 @@ def _float(data: _Stream) -> Arrays:
 def _quantize(data: _Stream) -> Arrays:
     special = np.array([np.nan, np.inf, -np.inf, -0.0, 0.5, 1.5, 2.5, -0.5, 1e-45, 3.4e38], np.float32)
     for dtype in CODES:
-        x = np.concatenate([data.floats(23, 41).ravel(), special, data.integers(12, 50).astype(np.float32) / np.float32(2)])
+        x = np.concatenate(
+            [data.floats(23, 41).ravel(), special, data.integers(12, 50).astype(np.float32) / np.float32(2)]
+        )
         yield _core.quantize(x, 0.0625 * 3, 11, dtype=dtype)
         yield _core.quantize(x, 0.5, 100, dtype=dtype)
-        yield _core.quantize(data.floats(9, 37), data.scales(37, exponent=-12), data.codes(dtype, 37), dtype=dtype, axis=1)
+        yield _core.quantize(
+            data.floats(9, 37), data.scales(37, exponent=-12), data.codes(dtype, 37), dtype=dtype, axis=1
+        )
         q = data.codes(dtype, 9, 37)
         yield _core.dequantize(q, 0.3, 11)
         yield _core.dequantize(q, data.scales(37), data.codes(dtype, 37), axis=1)
