@@ -48,6 +48,10 @@ struct Depthwise {
     constexpr Index step = std::is_same_v<Acc, float> ? 1 : int8_taps;
     for (Index tap = 0; tap < taps; tap += step, weights += padded * step) {
       const T* x = row + tap_offsets[tap];
+      if constexpr (Blocks == blocks && requires { Simd::multiply_add(x, weights, sum); }) {
+        Simd::multiply_add(x, weights, sum);
+        continue;
+      }
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) {
         const Weight* w = weights + b * lanes * step;
@@ -117,14 +121,15 @@ struct Depthwise {
 // Weights without a zero point, on a tier that multiplies four bytes at once: Tile::run interleaves the bytes of four taps, so
 // that a dot product of four is four taps of one channel.
 //
-//   Tile::channels            channels per call
+//   Tile::channels            channels per call, a multiple of 16
+//   Tile::lhs_offset          as in GemmKernels
 //   Tile::run(row, tap_offsets, tap_groups, weights, flip, tile)
-//   weights                   [channel block][tap group][channels][4], zero padded
+//   weights                   [channel block][tap group][channels][4], zero padded; order of channels: ops/conv.cc
 template <class Simd, class Tile>
 struct DepthwiseDot {
   static void run(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
     const Index channels = lhs.tap_depth, groups = divide_up(lhs.taps, 4);
-    const std::uint32_t flip = lhs.is_signed ? 0x80808080u : 0u;
+    const std::uint32_t flip = gemm::applied_offset(Tile::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
     gemm::RowWalk walk(lhs, rows.begin, 1);
     alignas(64) std::int32_t tile[Tile::channels];
     for (Index r = rows.begin; r < rows.end; ++r) {

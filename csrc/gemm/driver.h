@@ -132,8 +132,8 @@ class Driver {
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
-    TileArgs<Kernel> args{
-        row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, Kernel::lhs_offset != 0 && lhs.is_signed ? 0x80808080u : 0u, tile};
+    const std::uint32_t flip = applied_offset(Kernel::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
+    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, flip, lhs.is_signed, rhs.narrow, tile};
     const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;

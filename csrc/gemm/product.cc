@@ -26,7 +26,7 @@ std::int32_t at(ZeroPoints zero, Index i) { return zero[zero.size() == 1 ? 0 : s
 }  // namespace
 
 std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero) {
-  const std::uint32_t zero = bits(lhs_zero) + bits(lhs_signed ? weights.kernels().lhs_offset : 0);
+  const std::uint32_t zero = bits(lhs_zero) + bits(applied_offset(weights.kernels().lhs_offset, lhs_signed));
   std::vector<std::int32_t> offsets(static_cast<std::size_t>(weights.padded_cols()));
   std::transform(weights.column_sums().begin(), weights.column_sums().end(), offsets.begin(),
                  [zero](std::int32_t sum) { return wrap(0u - zero * bits(sum)); });

@@ -156,9 +156,10 @@ void Conv::pack_depthwise_dot() {
   const Index padded = round_up(out_channels_, depthwise_kernels_.lanes), tap_group = depthwise_kernels_.tap_group;
   const auto total = static_cast<std::size_t>(round_up(out_channels_, block));
   depthwise_dot_.resize(total * static_cast<std::size_t>(groups) * 4);
-  // Within 64 channels the kernel's sums hold 4 neighbours of each 16: sum j, lane l, element i is channel 16 l + 4 j + i.
+  // A block is one register of each tap. Interleaving works within 128-bit lanes, so of the kernel's four sums, sum j, lane l,
+  // element i is channel 16 l + 4 j + i.
   for (Index c = 0; c < out_channels_; ++c) {
-    const Index within = c % block, slot = within / 4 % 4 * 16 + within / 16 * 4 + within % 4;
+    const Index within = c % block, slot = within / 4 % 4 * (block / 4) + within / 16 * 4 + within % 4;
     for (Index t = 0; t < taps; ++t) {
       const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
       const Index from = (t / tap_group * padded + c) * tap_group + t % tap_group;
@@ -180,7 +181,7 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
     auto& offset = column_offset_[is_signed];
     if (depthwise_) {
       offset.resize(total);
-      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ && is_signed ? depthwise_kernels_.lhs_offset : 0));
+      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ ? gemm::applied_offset(depthwise_kernels_.lhs_offset, is_signed) : 0));
       for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) offset[c] = wrap(0u - zero * static_cast<std::uint32_t>(depthwise_sums_[c]));
     } else {
       for (const auto& group : packed_) {

@@ -56,6 +56,20 @@ def test_environment_names_a_tier_that_is_not_there(python, name):
         assert available in last
 
 
+FOREIGN = ["neon", "neon_dotprod", "neon_i8mm", "avx2", "avx_vnni", "avx512_vnni"]
+
+
+@pytest.mark.parametrize("name", [name for name in FOREIGN if name not in qkern.isa.compiled()])
+def test_a_tier_of_another_processor_is_told_apart_from_a_misspelt_one(python, name):
+    processor = "aarch64" if name.startswith("neon") else "x86_64"
+    with pytest.raises(ValueError, match=f"'{name}' is a tier of {processor} processors.* available: .*scalar"):
+        qkern.isa.use(name)
+    done = python("import qkern", QKERN_ISA=name)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert f"'{name}' is a tier of {processor} processors" in last
+
+
 def test_use():
     before = qkern.isa.active()
     try:
