@@ -72,11 +72,12 @@ void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue,
   const Index depth = std::max(weights.depth(), Index{1});
   const Rhs rhs = weights.rhs();
   if (row_tiles >= panels) {
-    threading::parallel_for(row_tiles, divide_up(rows, row_tiles) * weights.cols() * depth, [&](Index begin, Index end) {
-      kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
-    });
+    threading::parallel_for(row_tiles, divide_up(divide_up(rows, row_tiles) * weights.cols() * depth, products_per_unit),
+                            [&](Index begin, Index end) {
+                              kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
+                            });
   } else {
-    threading::parallel_for(panels, divide_up(weights.cols(), panels) * rows * depth, [&](Index begin, Index end) {
+    threading::parallel_for(panels, divide_up(divide_up(weights.cols(), panels) * rows * depth, products_per_unit), [&](Index begin, Index end) {
       kernels.run(lhs, rhs, epilogue, {0, rows}, {begin, end});
     });
   }

@@ -294,7 +294,8 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
     }
   };
   // Whole planes to each thread where there are enough; else the threads share each plane.
-  const Index plane_work = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
+  const Index products = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
+  const Index plane_work = depthwise_ ? products : divide_up(products, gemm::products_per_unit);
   if (planes >= 2 * threading::num_threads()) threading::parallel_for(planes, plane_work, run_planes);
   else run_planes(0, planes);
 
