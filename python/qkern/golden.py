@@ -1,8 +1,8 @@
 """Hashes of what fixed inputs have to give on every processor, and the check of this one against them.
 
-`golden.json` holds, for each case, the SHA-256 of the outputs of a set of kernel calls, or of the demo's model, quantized and run on
-64 images. Inputs come from the raw 64-bit output of PCG64 and integer arithmetic, which no version of NumPy changes. After a change
-of the arithmetic contract: `python -m qkern.golden > python/qkern/golden.json`, on any tier.
+`golden.json` holds, for each case, the SHA-256 of the outputs of a set of kernel calls, or of the demo's model,
+quantized and run on 64 images. Inputs come from the raw 64-bit output of PCG64 and integer arithmetic, which no version
+of NumPy changes. After a change of the arithmetic contract: `python -m qkern.golden > golden.json`, on any tier.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import _core
 
-__all__ = ["Check", "KERNEL_CASES", "MODEL_CASES", "expected", "run_case", "verify"]
+__all__ = ["KERNEL_CASES", "MODEL_CASES", "Check", "expected", "run_case", "verify"]
 
 Arrays = Iterator[NDArray[Any]]
 CODES = (np.int8, np.uint8)
@@ -51,7 +51,9 @@ class _Stream:
 
     def scales(self, *shape: int, exponent: int = -20) -> NDArray[np.float32]:
         """Positive numbers of 12 bits, none of them a power of two alone."""
-        return ((np.abs(self.integers(12, *shape)) | 3).astype(np.float32) * np.float32(2.0**exponent)).astype(np.float32)
+        return ((np.abs(self.integers(12, *shape)) | 3).astype(np.float32) * np.float32(2.0**exponent)).astype(
+            np.float32
+        )
 
 
 def _matmul(data: _Stream) -> Arrays:
@@ -81,10 +83,11 @@ def _qconv(data: _Stream) -> Arrays:
         for x_type in CODES:
             for w_type in CODES:
                 w = data.codes(w_type, out, channels // groups, *kernel)
-                where = {"strides": stride, "dilations": dilation, "padding": 1, "groups": groups}
+                where: dict[str, Any] = {"strides": stride, "dilations": dilation, "padding": 1, "groups": groups}
                 layer = _core.QConv(
                     w, data.scales(out), data.integers(16, out), x_scale=0.25, x_zero_point=3,
-                    weight_zero_point=128 if w_type is np.uint8 else 0, y_scale=0.75, y_zero_point=9, y_dtype=x_type, **where,
+                    weight_zero_point=128 if w_type is np.uint8 else 0, y_scale=0.75, y_zero_point=9, y_dtype=x_type,
+                    **where,
                 )  # fmt: skip
                 x = data.codes(x_type, 2, 7, 9, channels)
                 yield layer(x)
@@ -96,7 +99,9 @@ def _qlinear(data: _Stream) -> Arrays:
         for x_type in CODES:
             w, scale, bias = data.codes(np.int8, out, depth), data.scales(out), data.integers(18, out)
             x = data.codes(x_type, rows, depth)
-            yield _core.QLinear(w, scale, bias, x_scale=0.5, x_zero_point=7, y_scale=0.3, y_dtype=x_type, clamp=(3, 120))(x)
+            yield _core.QLinear(
+                w, scale, bias, x_scale=0.5, x_zero_point=7, y_scale=0.3, y_dtype=x_type, clamp=(3, 120)
+            )(x)
             yield _core.QLinear(w, scale, bias, x_scale=0.5, x_zero_point=7)(x)
 
 
@@ -106,7 +111,8 @@ def _float(data: _Stream) -> Arrays:
         yield layer(data.floats(rows, depth, exponent=-11))
     for kernel, stride, dilation, channels, out, groups in _WINDOWS:
         conv = _core.Conv(
-            data.floats(out, channels // groups, *kernel), data.floats(out), strides=stride, dilations=dilation, padding=1, groups=groups
+            data.floats(out, channels // groups, *kernel), data.floats(out), strides=stride, dilations=dilation,
+            padding=1, groups=groups,
         )  # fmt: skip
         yield conv(data.floats(1, 7, 9, channels, exponent=-11))
 
@@ -114,10 +120,14 @@ def _float(data: _Stream) -> Arrays:
 def _quantize(data: _Stream) -> Arrays:
     special = np.array([np.nan, np.inf, -np.inf, -0.0, 0.5, 1.5, 2.5, -0.5, 1e-45, 3.4e38], np.float32)
     for dtype in CODES:
-        x = np.concatenate([data.floats(23, 41).ravel(), special, data.integers(12, 50).astype(np.float32) / np.float32(2)])
+        x = np.concatenate(
+            [data.floats(23, 41).ravel(), special, data.integers(12, 50).astype(np.float32) / np.float32(2)]
+        )
         yield _core.quantize(x, 0.0625 * 3, 11, dtype=dtype)
         yield _core.quantize(x, 0.5, 100, dtype=dtype)
-        yield _core.quantize(data.floats(9, 37), data.scales(37, exponent=-12), data.codes(dtype, 37), dtype=dtype, axis=1)
+        yield _core.quantize(
+            data.floats(9, 37), data.scales(37, exponent=-12), data.codes(dtype, 37), dtype=dtype, axis=1
+        )
         q = data.codes(dtype, 9, 37)
         yield _core.dequantize(q, 0.3, 11)
         yield _core.dequantize(q, data.scales(37), data.codes(dtype, 37), axis=1)
@@ -128,7 +138,8 @@ def _requantize(data: _Stream) -> Arrays:
     for dtype in CODES:
         yield _core.requantize(data.integers(20, 9, 67), 0.0007, 5, dtype=dtype)
         yield _core.requantize(
-            data.integers(31, 9, 67), data.scales(67, exponent=-36), dtype=dtype, bias=data.integers(31, 67), clamp=(2, 99)
+            data.integers(31, 9, 67), data.scales(67, exponent=-36), dtype=dtype, bias=data.integers(31, 67),
+            clamp=(2, 99),
         )  # fmt: skip
 
 

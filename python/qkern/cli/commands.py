@@ -177,7 +177,11 @@ def explain(model: Path) -> None:
 
 @qkern.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--verify", is_flag=True, help="Compute fixed cases on every tier and compare them, bit for bit, with what they have to give.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compute fixed cases on every tier and compare them, bit for bit, with what they have to give.",
+)
 @click.pass_context
 def info(context: click.Context, as_json: bool, verify: bool) -> None:
     """Shows the processor, the tiers that were compiled and that it can run, threads and versions."""
