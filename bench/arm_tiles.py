@@ -83,7 +83,7 @@ def flags_of(tier: str) -> list[str]:
     """Compiler flags of `tier`: its line of the table, and what all tiers get."""
     line = re.search(rf'"{tier}\s*\|[^|]*\|[^|]*\|([^"]*)"', TABLE)
     shared = re.search(r"set\(code_generation ([^)]*)\)", TABLE)
-    gcc = re.findall(r"list\(APPEND code_generation ([^)]*)\)", TABLE)
+    gcc = re.findall(r"list\(APPEND code_generation (-f[^)]*)\)", TABLE)
     assert line
     assert shared
     assert gcc
