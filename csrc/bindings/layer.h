@@ -41,7 +41,7 @@ inline std::vector<float> float_bias(const py::object& bias, Index channels) {
   if (bias.is_none()) return std::vector<float>(static_cast<std::size_t>(channels));
   const py::array array = real_numbers(bias, "bias");
   if (array.ndim() != 1 || array.size() != channels) value_error("bias must have shape (" + std::to_string(channels) + ",)");
-  const auto floats = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto floats = converted<float>(array);
   return {floats.data(), floats.data() + channels};
 }
 

@@ -62,7 +62,7 @@ py::array one_or_per_channel(const py::handle& value, const char* argument, Inde
 
 template <class Wide>
 std::vector<std::int32_t> integers_within(const py::array& array, const char* argument, std::int64_t low, std::int64_t high) {
-  const auto wide = py::array_t<Wide, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto wide = converted<Wide>(array);
   std::vector<std::int32_t> result;
   result.reserve(static_cast<std::size_t>(wide.size()));
   for (py::ssize_t i = 0; i < wide.size(); ++i) {
@@ -98,6 +98,8 @@ DType dtype_of(const py::array& array, const char* argument, std::initializer_li
   return one_of(array.dtype(), argument, allowed);
 }
 
+bool is_float32(const py::array& array) { return match(array.dtype()) == DType::Float32; }
+
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
   return one_of(py::dtype::from_args(dtype), argument, allowed);
 }
@@ -112,9 +114,9 @@ py::dtype to_numpy(DType dtype) {
 }
 
 py::array contiguous(const py::array& array) {
-  if ((array.flags() & py::array::c_style) != 0) return array;
+  if (is_dense(array)) return array;
   const auto& api = py::detail::npy_api::get();
-  const int flags = int{py::detail::npy_api::NPY_ARRAY_ENSUREARRAY_} | int{py::array::c_style};
+  const int flags = int{py::detail::npy_api::NPY_ARRAY_ENSUREARRAY_} | dense;
   // Not array::ensure: it returns nothing where the copy finds no memory.
   PyObject* copy = api.PyArray_FromAny_(array.ptr(), nullptr, 0, 0, flags, nullptr);
   if (copy == nullptr) throw py::error_already_set();
@@ -133,8 +135,10 @@ py::array real_numbers(const py::handle& value, const char* argument) {
 }
 
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size) {
+  // A Python float is what nearly every call has; making an array of it costs more than a small kernel.
+  if (PyFloat_CheckExact(value.ptr())) return {positive_float(PyFloat_AS_DOUBLE(value.ptr()), argument)};
   const py::array array = one_or_per_channel(value, argument, axis_size);
-  const auto floats = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto floats = converted<float>(array);
   std::vector<float> result(floats.data(), floats.data() + floats.size());
   for (const float one : result) {
     if (!(one > 0) || !std::isfinite(one)) value_error(std::string(argument) + " must be finite and greater than 0");
@@ -149,6 +153,11 @@ float positive_float(double value, const char* argument) {
 }
 
 std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high) {
+  if (PyLong_CheckExact(value.ptr())) {  // as above
+    int overflow = 0;
+    const std::int64_t one = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (overflow == 0 && one >= low && one <= high) return {static_cast<std::int32_t>(one)};
+  }
   const py::array array = one_or_per_channel(value, argument, axis_size);
   const char kind = array.dtype().kind();
   // Each kind in its own widest type: uint64 does not fit into int64.
@@ -215,7 +224,7 @@ Output::Output(const py::object& out, const Shape& shape, DType dtype, std::init
   }
   if (shape_of(given) != shape) value_error("out has shape " + to_string(shape_of(given)) + "; expected " + to_string(shape));
   if (!given.writeable()) value_error("out is read-only");
-  copies_ = (given.flags() & py::array::c_style) == 0;
+  copies_ = !is_dense(given);
   for (const py::array* input : inputs) copies_ = copies_ || overlap(given, *input);
   target_ = copies_ ? py::array(to_numpy(dtype), shape) : given;
 }

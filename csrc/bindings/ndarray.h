@@ -6,6 +6,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,14 +29,27 @@ inline Index product(const Shape& shape) { return product(shape, 0, shape.size()
 
 // The element type; TypeError naming `argument` and what would do where it is not one of `allowed`.
 DType dtype_of(const py::array& array, const char* argument, std::initializer_list<DType> allowed);
+bool is_float32(const py::array& array);  // in native byte order
 inline constexpr std::initializer_list<DType> codes{DType::Int8, DType::Uint8};
 
 // A dtype given as an argument.
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed);
 py::dtype to_numpy(DType dtype);
 
-// `array` itself where it is C-contiguous and in native byte order, else such a copy.
+// What the kernels read and write: C-contiguous, every element aligned to its type.
+inline constexpr int dense = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+inline bool is_dense(const py::array& array) { return (array.flags() & dense) == dense; }
+
+// `array` itself where it is dense, else such a copy. The byte order has been checked with the dtype.
 py::array contiguous(const py::array& array);
+
+// The numbers of `array` as T, dense.
+template <class T>
+auto converted(const py::array& array) {
+  auto result = py::array_t<T, dense | int{py::array::forcecast}>::ensure(array);
+  if (!result) throw std::bad_alloc();  // ensure() has cleared NumPy's error
+  return result;
+}
 
 // A number or an array of them: floats or integers; TypeError for anything else, complex numbers, text and objects included.
 py::array real_numbers(const py::handle& value, const char* argument);
@@ -54,7 +68,7 @@ ops::Codes parse_clamp(const std::optional<std::pair<std::int64_t, std::int64_t>
 Index normalize_axis(Index axis, std::size_t rank, const char* argument);
 ops::AxisView axis_view(const Shape& shape, std::optional<Index> axis);
 
-// Where a result goes: a new array, or `out`, checked for shape and dtype. Where `out` is strided or shares memory with an
+// Where a result goes: a new array, or `out`, checked for shape and dtype. Where `out` is not dense or shares memory with an
 // input the kernel writes a temporary, copied at the end.
 class Output {
  public:

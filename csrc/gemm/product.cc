@@ -47,7 +47,9 @@ Corrections::Corrections(const PackedWeights& weights, const Lhs& lhs, Index row
     row_sum_.resize(static_cast<std::size_t>(rows));
     threading::parallel_for(rows, weights.depth(), [&](Index begin, Index end) {
       for (Index r = begin; r < end; ++r) {
-        const std::uint32_t sum = lhs.is_signed ? row_sum<std::int8_t>(lhs, r) : row_sum<std::uint8_t>(lhs, r);
+        const std::uint32_t sum = lhs.is_wide     ? row_sum<std::int16_t>(lhs, r)
+                                  : lhs.is_signed ? row_sum<std::int8_t>(lhs, r)
+                                                  : row_sum<std::uint8_t>(lhs, r);
         row_sum_[static_cast<std::size_t>(r)] = wrap(bits(weights.depth()) * bits(at(lhs_zero, r)) - sum);
       }
     });

@@ -29,6 +29,7 @@ PYTHON_LAYERS = [
     "model_file",
     "target",
     "scheme",
+    "timing",
     "isa",
     "_core",
 ]
