@@ -2,10 +2,10 @@
 
     python bench/arm_tiles.py [--compiler aarch64-linux-gnu-g++] [--mca llvm-mca-19]
 
-Compiles csrc/isa/neon*.cc with the flags of the table of tiers, takes the inner loop of each tile from the disassembly, counts its
-instructions, and asks llvm-mca how many cycles an iteration takes on several cores. The peak is llvm-mca's own rate for a stream of
-independent multiplies of the same kind, so a percentage says how much of that the loop keeps. These are estimates of a model
-that knows neither caches nor the width of the front end exactly. Prints the tables of docs/micro_kernels.md.
+Compiles csrc/isa/neon*.cc with the flags of the table of tiers, takes the inner loop of each tile from the disassembly,
+counts its instructions, and asks llvm-mca how many cycles an iteration takes on several cores. The peak is llvm-mca's
+own rate for a stream of independent multiplies of the same kind, so a percentage says how much of that the loop keeps.
+These are estimates of a model that knows no caches. Prints the tables of docs/micro_kernels.md.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class Peer:
 
 
 PEERS = (
-    Peer("gemmlowp 12 × 8, sdot", 12, 8, 16, 12, 0),
-    Peer("ruy 8 × 8, sdot", 8, 8, 16, 8, 0),
-    Peer("XNNPACK 4 × 16 c4, sdot", 4, 16, 16, 4, 0),
-    Peer("qkern 6 × 16, sdot", 6, 16, 16, 6, 6),
-    Peer("XNNPACK 4 × 16 c8, smmla", 4, 16, 32, 4, 4),
-    Peer("qkern 4 × 24, smmla", 4, 24, 32, 4, 4),
-    Peer("gemmlowp, ruy 4 × 4, smull smlal sadalp", 4, 4, 8, 4, 16),
-    Peer("qkern 4 × 4, smull smlal sadalp", 4, 4, 8, 4, 20),
+    Peer("gemmlowp 12 x 8, sdot", 12, 8, 16, 12, 0),
+    Peer("ruy 8 x 8, sdot", 8, 8, 16, 8, 0),
+    Peer("XNNPACK 4 x 16 c4, sdot", 4, 16, 16, 4, 0),
+    Peer("qkern 6 x 16, sdot", 6, 16, 16, 6, 6),
+    Peer("XNNPACK 4 x 16 c8, smmla", 4, 16, 32, 4, 4),
+    Peer("qkern 4 x 24, smmla", 4, 24, 32, 4, 4),
+    Peer("gemmlowp, ruy 4 x 4, smull smlal sadalp", 4, 4, 8, 4, 16),
+    Peer("qkern 4 x 4, smull smlal sadalp", 4, 4, 8, 4, 20),
 )
 
 
@@ -83,9 +83,11 @@ def flags_of(tier: str) -> list[str]:
     """Compiler flags of `tier`: its line of the table, and what all tiers get."""
     line = re.search(rf'"{tier}\s*\|[^|]*\|[^|]*\|([^"]*)"', TABLE)
     shared = re.search(r"set\(code_generation ([^)]*)\)", TABLE)
-    gcc = re.search(r"list\(APPEND code_generation ([^)]*)\)", TABLE)
-    assert line and shared and gcc
-    return [*line[1].split(), *shared[1].split(), *gcc[1].split(), "-std=c++20", "-ffp-contract=off", "-fPIC"]
+    gcc = re.findall(r"list\(APPEND code_generation (-f[^)]*)\)", TABLE)
+    assert line
+    assert shared
+    assert gcc
+    return [*line[1].split(), *shared[1].split(), *" ".join(gcc).split(), "-std=c++20", "-ffp-contract=off", "-fPIC"]
 
 
 def compile_tier(tier: str, compiler: str, folder: Path) -> list[list[str]]:
@@ -139,7 +141,13 @@ def row_of(tile: Tile, loops: list[list[str]], mca: str) -> str:
     for core in tile.cores:
         peak, reached = len(stream) / cycles(stream, core, mca), multiplies / cycles(code, core, mca)
         cells.append(f"{core} {reached / peak:.0%} of {peak * tile.products:.0f}")
-    return "| " + " | ".join(str(cell) for cell in cells[:6]) + " | " + ", ".join(str(cell) for cell in cells[6:]) + " |"
+    return (
+        "| " + " | ".join(str(cell) for cell in cells[:6]) + " | " + ", ".join(str(cell) for cell in cells[6:]) + " |"
+    )
+
+
+def header(*names: str) -> str:
+    return f"| {' | '.join(names)} |\n{'|---' * len(names)}|"
 
 
 def main() -> None:
@@ -147,15 +155,32 @@ def main() -> None:
     parser.add_argument("--compiler", default="aarch64-linux-gnu-g++")
     parser.add_argument("--mca", default="llvm-mca-19")
     options = parser.parse_args()
-    print("| inner loop | instructions | multiplies | other vector | loads | products per instruction | of peak products per cycle |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        header(
+            "inner loop",
+            "instructions",
+            "multiplies",
+            "other vector",
+            "loads",
+            "products per instruction",
+            "of peak, per cycle",
+        )
+    )
     with tempfile.TemporaryDirectory() as folder:
         loops = {tier: compile_tier(tier, options.compiler, Path(folder)) for tier in sorted({t.tier for t in TILES})}
         for tile in TILES:
             print(row_of(tile, loops[tile.tier], options.mca))
     print()
-    print("| tile, 16 depths | multiplies | other vector | loads | share of multiplies in vector work | bytes loaded per 100 products |")
-    print("|---|---|---|---|---|---|")
+    print(
+        header(
+            "tile, 16 depths",
+            "multiplies",
+            "other vector",
+            "loads",
+            "multiplies of vector work",
+            "bytes per 100 products",
+        )
+    )
     for peer in PEERS:
         multiplies, loads, other = peer.counts()
         share, traffic = multiplies / (multiplies + other), 1600 * loads / (peer.rows * peer.cols * 16)

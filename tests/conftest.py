@@ -19,13 +19,17 @@ import qkern
 from hypothesis import HealthCheck, settings
 from qkern import _core
 
-# Under emulation a test takes fifty times as long: fewer examples, smaller shapes (`emulated`), and one tier, the best of the
-# emulated processor; another processor is emulated for another tier.
+# Under emulation a test takes many times as long: fewer examples, smaller shapes, and one tier, the best of the
+# emulated processor; for another tier another processor is emulated.
 EMULATED = os.environ.get("QKERN_EMULATED") == "1"
 
 # `isa` is active for all examples of a test, so a function-scoped fixture is right.
 settings.register_profile(
-    "ci", deadline=None, derandomize=True, max_examples=8 if EMULATED else 60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=8 if EMULATED else 60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
 

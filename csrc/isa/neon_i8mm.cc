@@ -20,7 +20,11 @@ struct Int8I8mm {
   using Lhs = std::uint8_t;
   using Rhs = std::int8_t;
   using Acc = std::int32_t;
+#ifdef __clang__  // which spills with 24 accumulators: docs/decisions/0031-arm-tiles.md
+  static constexpr int rows = 4, cols = 16, lanes = 4, depth = 8;
+#else
   static constexpr int rows = 4, cols = 24, lanes = 4, depth = 8;
+#endif
   static constexpr std::int32_t lhs_offset = 0;
 
   template <int Rows, int Vectors>

@@ -1,8 +1,8 @@
 """Hashes of what fixed inputs have to give on every processor, and the check of this one against them.
 
-`golden.json` holds, for each case, the SHA-256 of the outputs of a set of kernel calls, or of the demo's model, quantized and run on
-64 images. Inputs come from the raw 64-bit output of PCG64 and integer arithmetic, which no version of NumPy changes. After a change
-of the arithmetic contract: `python -m qkern.golden > python/qkern/golden.json`, on any tier.
+`golden.json` holds, for each case, the SHA-256 of the outputs of a set of kernel calls, or of the demo's model,
+quantized and run on 64 images. Inputs come from the raw 64-bit output of PCG64 and integer arithmetic, which no version
+of NumPy changes. After a change of the arithmetic contract: `python -m qkern.golden > golden.json`, on any tier.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import _core
 
-__all__ = ["Check", "KERNEL_CASES", "MODEL_CASES", "expected", "run_case", "verify"]
+__all__ = ["KERNEL_CASES", "MODEL_CASES", "Check", "expected", "run_case", "verify"]
 
 Arrays = Iterator[NDArray[Any]]
 CODES = (np.int8, np.uint8)
@@ -83,10 +83,11 @@ def _qconv(data: _Stream) -> Arrays:
         for x_type in CODES:
             for w_type in CODES:
                 w = data.codes(w_type, out, channels // groups, *kernel)
-                where = {"strides": stride, "dilations": dilation, "padding": 1, "groups": groups}
+                where: dict[str, Any] = {"strides": stride, "dilations": dilation, "padding": 1, "groups": groups}
                 layer = _core.QConv(
                     w, data.scales(out), data.integers(16, out), x_scale=0.25, x_zero_point=3,
-                    weight_zero_point=128 if w_type is np.uint8 else 0, y_scale=0.75, y_zero_point=9, y_dtype=x_type, **where,
+                    weight_zero_point=128 if w_type is np.uint8 else 0, y_scale=0.75, y_zero_point=9, y_dtype=x_type,
+                    **where,
                 )  # fmt: skip
                 x = data.codes(x_type, 2, 7, 9, channels)
                 yield layer(x)
@@ -110,7 +111,8 @@ def _float(data: _Stream) -> Arrays:
         yield layer(data.floats(rows, depth, exponent=-11))
     for kernel, stride, dilation, channels, out, groups in _WINDOWS:
         conv = _core.Conv(
-            data.floats(out, channels // groups, *kernel), data.floats(out), strides=stride, dilations=dilation, padding=1, groups=groups
+            data.floats(out, channels // groups, *kernel), data.floats(out), strides=stride, dilations=dilation,
+            padding=1, groups=groups,
         )  # fmt: skip
         yield conv(data.floats(1, 7, 9, channels, exponent=-11))
 
@@ -136,7 +138,8 @@ def _requantize(data: _Stream) -> Arrays:
     for dtype in CODES:
         yield _core.requantize(data.integers(20, 9, 67), 0.0007, 5, dtype=dtype)
         yield _core.requantize(
-            data.integers(31, 9, 67), data.scales(67, exponent=-36), dtype=dtype, bias=data.integers(31, 67), clamp=(2, 99)
+            data.integers(31, 9, 67), data.scales(67, exponent=-36), dtype=dtype, bias=data.integers(31, 67),
+            clamp=(2, 99),
         )  # fmt: skip
 
 
