@@ -84,6 +84,12 @@ Operand as_matrix(const py::array& array, const char* argument, bool left) {
   return o;
 }
 
+// The class is final, so that its type says it all; isinstance would look it up by name on each call.
+bool is_packed(const py::object& b) {
+  static const py::handle type = py::type::of<PackedMatrix>().release();
+  return Py_TYPE(b.ptr()) == reinterpret_cast<PyTypeObject*>(type.ptr());
+}
+
 py::object matmul(py::array a, const py::object& b, const py::object& a_zero_point, const py::object& b_zero_point, const py::object& out) {
   const DType a_type = dtype_of(a, "a", codes);
   // The kernels read rows whose elements are neighbours; other strides are copied once.
@@ -94,14 +100,14 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
   py::array plain;
   Operand right;
   DType b_type;
-  if (py::isinstance<PackedMatrix>(b)) {
-    packed = b.cast<std::shared_ptr<PackedMatrix>>();
-    right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
-    b_type = packed->dtype;
-  } else if (py::isinstance<py::array>(b)) {
+  if (py::isinstance<py::array>(b)) {
     plain = py::reinterpret_borrow<py::array>(b);
     b_type = dtype_of(plain, "b", codes);
     right = as_matrix(plain, "b", false);
+  } else if (is_packed(b)) {
+    packed = b.cast<std::shared_ptr<PackedMatrix>>();
+    right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
+    b_type = packed->dtype;
   } else {
     type_error("b must be an array or the result of pack()");
   }

@@ -9,6 +9,10 @@ namespace {
 
 // float32 as it is; other real floating types rounded to float32 first.
 py::array as_float32(const py::object& x) {
+  if (py::isinstance<py::array>(x)) {
+    auto given = py::reinterpret_borrow<py::array>(x);
+    if (is_float32(given) && (given.flags() & py::array::c_style) != 0) return given;
+  }
   py::array array = py::array::ensure(x);
   if (!array) {
     PyErr_Clear();

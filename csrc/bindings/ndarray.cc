@@ -98,6 +98,8 @@ DType dtype_of(const py::array& array, const char* argument, std::initializer_li
   return one_of(array.dtype(), argument, allowed);
 }
 
+bool is_float32(const py::array& array) { return match(array.dtype()) == DType::Float32; }
+
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
   return one_of(py::dtype::from_args(dtype), argument, allowed);
 }
@@ -133,6 +135,8 @@ py::array real_numbers(const py::handle& value, const char* argument) {
 }
 
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size) {
+  // A Python float is what nearly every call has; making an array of it costs more than a small kernel.
+  if (PyFloat_CheckExact(value.ptr())) return {positive_float(PyFloat_AS_DOUBLE(value.ptr()), argument)};
   const py::array array = one_or_per_channel(value, argument, axis_size);
   const auto floats = converted<float>(array);
   std::vector<float> result(floats.data(), floats.data() + floats.size());
@@ -149,6 +153,11 @@ float positive_float(double value, const char* argument) {
 }
 
 std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high) {
+  if (PyLong_CheckExact(value.ptr())) {  // as above
+    int overflow = 0;
+    const std::int64_t one = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (overflow == 0 && one >= low && one <= high) return {static_cast<std::int32_t>(one)};
+  }
   const py::array array = one_or_per_channel(value, argument, axis_size);
   const char kind = array.dtype().kind();
   // Each kind in its own widest type: uint64 does not fit into int64.

@@ -22,11 +22,18 @@ concept MultipliesPairs = requires(const std::uint8_t* x, const std::int16_t* w,
   { Simd::dot_pairs(x, x, w, sum) } -> std::same_as<typename Simd::I32>;
 };
 
+// A tier may also have a loop of its own for a block of channels (Simd::dot_interleaved), unrolled for the usual windows: with so few
+// taps the loop itself costs half as much as its work.
+template <class Simd>
+concept Interleaves = MultipliesPairs<Simd> && requires(const std::int16_t* w, std::int16_t* arranged) {
+  Simd::arrange_pairs(w, arranged);
+};
+
 template <class Simd>
 struct Depthwise {
   static constexpr Index lanes = Simd::lanes;
   static constexpr int blocks = 4;  // accumulators in flight, to cover the latency of multiply and add
-  static constexpr Index pixels_at_once = 8;
+  static constexpr Index pixels_at_once = 16;
   static constexpr Index int8_taps = MultipliesPairs<Simd> ? 2 : 1;
 
   template <class T>
@@ -47,6 +54,10 @@ struct Depthwise {
     constexpr Index step = std::is_same_v<Acc, float> ? 1 : int8_taps;
     for (Index tap = 0; tap < taps; tap += step, weights += padded * step) {
       const T* x = row + tap_offsets[tap];
+      if constexpr (Blocks == blocks && requires { Simd::multiply_add(x, weights, sum); }) {
+        Simd::multiply_add(x, weights, sum);
+        continue;
+      }
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) {
         const Weight* w = weights + b * lanes * step;
@@ -58,13 +69,28 @@ struct Depthwise {
     std::memcpy(out, sum, sizeof sum);
   }
 
+  template <int Pairs, class T>
+  static bool interleaved(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const std::int16_t* weights, std::int32_t* tile) {
+    alignas(64) std::int16_t arranged[Pairs * 2 * Simd::interleaved];
+    const Index padded = round_up(lhs.tap_depth, lanes);
+    for (Index p = 0; p < Pairs; ++p) Simd::arrange_pairs(weights + p * padded * 2, arranged + p * 2 * Simd::interleaved);
+    for (Index p = 0; p < count; ++p) Simd::template dot_interleaved<Pairs>(pixels[p] + c, lhs.tap_offsets, arranged, tile + p * Simd::interleaved);
+    return true;
+  }
+
   // A block of channels of several pixels at a time, so that the epilogue is set up once for all of them.
   template <class T, class Acc, int Blocks, class Weight>
   static void run_block(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue,
                         Index row) {
     constexpr Index width = Blocks * lanes;
     alignas(64) Acc tile[pixels_at_once * width];
-    for (Index p = 0; p < count; ++p) {
+    bool done = false;
+    if constexpr (Interleaves<Simd> && sizeof(T) == 1 && Blocks == blocks) {
+      static_assert(width == Simd::interleaved);
+      if (lhs.taps == 9) done = interleaved<5>(pixels, count, c, lhs, weights, tile);
+      if (lhs.taps == 25) done = interleaved<13>(pixels, count, c, lhs, weights, tile);
+    }
+    for (Index p = 0; p < count && !done; ++p) {
       accumulate<T, Weight, Acc, Blocks>(pixels[p] + c, lhs.tap_offsets, lhs.taps, weights, round_up(lhs.tap_depth, lanes), tile + p * width);
     }
     const Index end = c + width < lhs.tap_depth ? c + width : lhs.tap_depth;
@@ -101,14 +127,15 @@ struct Depthwise {
 // Weights without a zero point, on a tier that multiplies four bytes at once: Tile::run interleaves the bytes of four taps, so
 // that a dot product of four is four taps of one channel.
 //
-//   Tile::channels            channels per call
+//   Tile::channels            channels per call, a multiple of 16
+//   Tile::lhs_offset          as in GemmKernels
 //   Tile::run(row, tap_offsets, tap_groups, weights, flip, tile)
-//   weights                   [channel block][tap group][channels][4], zero padded
+//   weights                   [channel block][tap group][channels][4], zero padded; order of channels: ops/conv.cc
 template <class Simd, class Tile>
 struct DepthwiseDot {
   static void run(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
     const Index channels = lhs.tap_depth, groups = divide_up(lhs.taps, 4);
-    const std::uint32_t flip = lhs.is_signed ? 0x80808080u : 0u;
+    const std::uint32_t flip = gemm::applied_offset(Tile::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
     gemm::RowWalk walk(lhs, rows.begin, 1);
     alignas(64) std::int32_t tile[Tile::channels];
     for (Index r = rows.begin; r < rows.end; ++r) {

@@ -134,6 +134,7 @@ struct Loops {
   }
 
   static void lookup(const std::uint8_t* __restrict x, Index n, const std::uint8_t* __restrict table, std::uint8_t* __restrict y) {
+    if constexpr (requires { Tag::lookup; }) return Tag::lookup(x, n, table, y);
     for (Index i = 0; i < n; ++i) y[i] = table[x[i]];
   }
 

@@ -50,6 +50,8 @@ class Driver {
   }
   static constexpr auto variants = make_variants(std::make_index_sequence<Kernel::rows * vectors>{});
 
+  static bool gathers(const Lhs& lhs) { return widens && !lhs.is_wide; }
+
   static Index rows_per_block(const Lhs& lhs) {
     const Index row_bytes = lhs.taps * lhs.tap_depth * static_cast<Index>(sizeof(Element)) + 1;
     const Index tiles = block_bytes / (row_bytes * Kernel::rows);
@@ -63,7 +65,7 @@ class Driver {
   };
 
   static Gathered gathered_rows(const Lhs& lhs, Index padded_depth, Index rows) {
-    if (!widens && lhs.end == nullptr) return {};
+    if (!gathers(lhs) && lhs.end == nullptr) return {};
     const Index header = round_up(lhs.taps * static_cast<Index>(sizeof(Index)), 64);
     const Index bytes = header + rows * lhs.taps * padded_depth * static_cast<Index>(sizeof(Element));
     auto* memory = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::GatheredRows, static_cast<std::size_t>(bytes)));
@@ -90,6 +92,7 @@ class Driver {
   template <class From>
   static void copy_run(const From* from, Index count, Element* __restrict out) {
     if (count >= 16) return copy_blocks<16>(from, count, out);
+    if (count >= 8) return copy_blocks<8>(from, count, out);
     if (count >= 4) return copy_blocks<4>(from, count, out);
     for (Index d = 0; d < count; ++d) out[d] = from[d];
   }
@@ -124,13 +127,13 @@ class Driver {
   static void run_block(const Lhs& lhs, const Rhs& rhs, const Epilogue& epilogue, Range rows, Range panels, const Gathered& gathered) {
     const Index padded_depth = rhs.depth_groups * Kernel::depth;
     const Index row_elements = lhs.taps * padded_depth;
-    const RowWalk first_row(lhs, rows.begin, widens ? 1 : sizeof(Element));
-    if constexpr (widens) gather(lhs, first_row, rows.end - rows.begin, padded_depth, gathered.rows);
+    const RowWalk first_row(lhs, rows.begin, gathers(lhs) ? 1 : sizeof(Element));
+    if (gathers(lhs)) gather(lhs, first_row, rows.end - rows.begin, padded_depth, gathered.rows);
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
-    TileArgs<Kernel> args{
-        row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, Kernel::lhs_offset != 0 && lhs.is_signed ? 0x80808080u : 0u, tile};
+    const std::uint32_t flip = applied_offset(Kernel::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
+    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, flip, lhs.is_signed, rhs.narrow, tile};
     const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;
@@ -141,9 +144,9 @@ class Driver {
       for (Index row = rows.begin; row < rows.end; row += Kernel::rows) {
         const Index count = rows.end - row < Kernel::rows ? rows.end - row : Index{Kernel::rows};
         args.tap_offsets = lhs.tap_offsets;
-        if (widens || leaves_array(lhs, walk, count, padded_depth)) {
+        if (gathers(lhs) || leaves_array(lhs, walk, count, padded_depth)) {
           const Element* first = gathered.rows;
-          if constexpr (widens) {
+          if (gathers(lhs)) {
             first += (row - rows.begin) * row_elements;
           } else {
             gather(lhs, walk, count, padded_depth, gathered.rows);

@@ -83,7 +83,8 @@ class Columns {
     static_assert(std::is_same_v<Out, float>);
     for (int v = 0; v < Vectors; ++v) {
       Floats value = load<Floats>(acc + v * Simd::lanes) + factor_[v];
-      value = value < bounds.low ? bounds.low : value;  // NaN passes, as np.clip
+      value = value == value ? value : Floats{} + __builtin_nanf("");  // one NaN: which of two a sum keeps is the compiler's choice
+      value = value < bounds.low ? bounds.low : value;                 // NaN passes, as np.clip
       value = value > bounds.high ? bounds.high : value;
       put(value, out + v * Simd::lanes);
     }

@@ -21,8 +21,7 @@ PackedWeights::PackedWeights(const GemmKernels& kernels, const RhsSource& source
       bytes_(static_cast<std::size_t>(
           tensor::checked_product("the weights", {taps_, depth_groups_, kernels.depth, padded_cols(), kernels.rhs_element_size}))),
       panels_(new (alignment) std::byte[bytes_ + 64]),
-      column_sums_(static_cast<std::size_t>(padded_cols())) {
-  kernels.pack(source, panels_.get(), column_sums_.data());
-}
+      column_sums_(static_cast<std::size_t>(padded_cols())),
+      narrow_(kernels.pack(source, panels_.get(), column_sums_.data())) {}
 
 }  // namespace qkern::gemm

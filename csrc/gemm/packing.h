@@ -16,7 +16,9 @@ namespace {  // internal linkage: each tier compiles its own copy
 template <MicroKernel Kernel>
 class Packing {
  public:
-  static void run(const RhsSource& source, void* panels, std::int32_t* column_sums) {
+  // Returns Rhs::narrow.
+  static bool run(const RhsSource& source, void* panels, std::int32_t* column_sums) {
+    bool narrow = true;
     const Index row_groups = divide_up(source.tap_depth, depth);
     const Index panel_count = divide_up(source.cols, Kernel::cols), panel_elements = source.taps * row_groups * depth * Kernel::cols;
     // Of rows, several panels at a time: whole cache lines of the source.
@@ -34,6 +36,7 @@ class Packing {
             Element* out = static_cast<Element*>(panels) + panel * panel_elements + (tap * row_groups + group) * lanes * depth;
             if (source.col_stride == 1) pack_rows(source, from + col, valid, lanes, count, out, sums[panel - first]);
             else pack_columns(source, from + col * source.col_stride, valid, lanes, count, out, sums[panel - first]);
+            narrow = narrow && is_narrow(out, divide_up(count, depth) * lanes * depth);
           }
         }
       }
@@ -42,6 +45,7 @@ class Packing {
         std::memcpy(column_sums + first * Kernel::cols, sums, static_cast<std::size_t>(end - first * Kernel::cols) * sizeof(std::int32_t));
       }
     }
+    return narrow;
   }
 
  private:
@@ -54,6 +58,16 @@ class Packing {
   static Element converted(Element value, std::uint8_t flip) {
     if constexpr (integer) return static_cast<Element>(static_cast<std::uint8_t>(value) ^ flip);
     else return value;
+  }
+  // Whether none of `count` packed elements is -128. (Of floats nobody asks.)
+  static bool is_narrow(const Element* packed, Index count) {
+    if constexpr (integer) {
+      Element least = 0;
+      for (Index i = 0; i < count; ++i) least = packed[i] < least ? packed[i] : least;
+      return least > -128;
+    } else {
+      return true;
+    }
   }
   static std::uint8_t flip_of(const RhsSource& source) { return static_cast<std::uint8_t>(integer && !source.is_signed ? 0x80 : 0); }
 

@@ -18,6 +18,7 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
           Kernel::depth,
           Kernel::lhs_offset,
           static_cast<Index>(sizeof(typename Kernel::Rhs)),
+          static_cast<Index>(sizeof(typename Kernel::Lhs)),
           &gemm::Packing<Kernel>::run,
           &gemm::Driver<Kernel>::run};
 }
@@ -28,7 +29,7 @@ constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
   gemm::DepthwiseKernels kernels{Simd::lanes, conv::Depthwise<Simd>::int8_taps, &conv::Depthwise<Simd>::run_int8};
   if constexpr (requires { typename Tier::DepthwiseTile; }) {
     kernels.dot_channels = Tier::DepthwiseTile::channels;
-    kernels.lhs_offset = 128;
+    kernels.lhs_offset = Tier::DepthwiseTile::lhs_offset;
     kernels.run_dot = &conv::DepthwiseDot<Simd, typename Tier::DepthwiseTile>::run;
   }
   return kernels;

@@ -47,6 +47,9 @@ class Conv {
   const char* isa() const { return isa_; }
 
  private:
+  struct Merged {};  // groups are as narrow as they will be
+  Conv(Merged, const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+       float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout);
   void pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels);
   void pack_depthwise(const ConvWeights& weights);
   void pack_depthwise_dot();

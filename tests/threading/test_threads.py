@@ -22,7 +22,7 @@ def work(rng):
     scales = rng.uniform(0.01, 0.1, 1501).astype(np.float32)
     tall, wide, image, batch = (
         (u8(301, 157), s8(157, 65)),
-        (u8(3, 157), s8(157, 1301)),
+        (u8(3, 157), s8(157, 4999)),
         u8(1, 31, 33, 32),
         u8(9, 12, 11, 32),
     )
