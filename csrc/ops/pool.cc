@@ -104,7 +104,10 @@ void average_pool(const void* x, DType dtype, const ImageShape& image, const Ave
       auto* sum = reinterpret_cast<float*>(to.pixel(i));
       std::fill(sum, sum + channels, 0.0f);
       for (const Index tap : taps) kernels.add_into(first + tap * size, dtype, channels, sum);
-      for (Index c = 0; c < channels; ++c) sum[c] /= static_cast<float>(count);
+      for (Index c = 0; c < channels; ++c) {
+        const float mean = sum[c] / static_cast<float>(count);
+        sum[c] = mean == mean ? mean : std::numeric_limits<float>::quiet_NaN();  // one NaN for all, as in gemm/epilogue.h
+      }
       return;
     }
     auto* sum = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::RowSums, static_cast<std::size_t>(channels) * 4));

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import oracle
 import pytest
+import qkern
 from oracle.samples import in_memory, misaligned
 from qkern._core import Conv, Linear
 
@@ -77,6 +78,20 @@ def test_values_that_are_not_finite(isa):
     with np.errstate(all="ignore"):
         for clamp in (None, (0, np.inf), (-1, 1)):
             np.testing.assert_array_equal(Linear(w, clamp=clamp)(x), oracle.linear_fma(x, w, None, clamp))
+
+
+@pytest.mark.parametrize("out", [1, 4, 17])
+def test_there_is_one_nan(isa, out):
+    nans = np.uint32([0x7FC00000, 0xFFC00000, 0x7FC12345, 0xFFC12345]).view(np.float32)
+    x = np.concatenate([nans, np.float32([np.inf, -np.inf, 1])])[:, None]
+    w = np.float32([0] * out)[:, None]  # inf * 0 makes a new one
+    for bias in (None, *(np.full(out, nan) for nan in nans)):
+        y = Linear(w, bias)(x)
+        want = np.isnan(x + (0 if bias is None else bias)) | np.isinf(x)
+        np.testing.assert_array_equal(np.isnan(y), np.broadcast_to(want, y.shape))
+        assert set(bits(y[np.isnan(y)])) == {0x7FC00000}
+    mean = qkern.average_pool(x.reshape(1, 1, -1).repeat(out, axis=1), kernel=2)
+    assert set(bits(mean[np.isnan(mean)])) == {0x7FC00000}
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 17])
