@@ -42,6 +42,12 @@ struct Depthwise {
     else return Simd::widen(from);
   }
 
+  // Modulo 2^32, as the contract has it: signed addition would be undefined where it overflows.
+  [[gnu::always_inline]] static typename Simd::I32 wrapping_sum(typename Simd::I32 a, typename Simd::I32 b) {
+    using Bits = typename Simd::U32;
+    return reinterpret_cast<typename Simd::I32>(reinterpret_cast<Bits>(a) + reinterpret_cast<Bits>(b));
+  }
+
   template <class T, class Weight, class Acc, int Blocks>
   [[gnu::always_inline]] static void accumulate(const T* row, const Index* tap_offsets, Index taps, const Weight* weights, Index padded, Acc* out) {
     std::conditional_t<std::is_same_v<Acc, float>, typename Simd::F32, typename Simd::I32> sum[Blocks] = {};
@@ -57,7 +63,7 @@ struct Depthwise {
         const Weight* w = weights + b * lanes * step;
         if constexpr (std::is_same_v<Acc, float>) sum[b] = Simd::multiply_add(load(x + b * lanes), load(w), sum[b]);
         else if constexpr (step == 2) sum[b] = Simd::dot_pairs(x + b * lanes, row + tap_offsets[tap + 1] + b * lanes, w, sum[b]);
-        else sum[b] += load(x + b * lanes) * load(w);
+        else sum[b] = wrapping_sum(sum[b], load(x + b * lanes) * load(w));
       }
     }
     std::memcpy(out, sum, sizeof sum);

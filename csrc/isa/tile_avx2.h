@@ -58,10 +58,12 @@ struct SimdAvx2 {
   }
   // The bytes of two taps side by side, widened together: vpmaddwd then sums both taps of a channel.
   static I32 dot_pairs(const std::int8_t* x0, const std::int8_t* x1, const std::int16_t* w, I32 sum) {
-    return sum + I32(_mm256_madd_epi16(_mm256_cvtepi8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
+    return I32(_mm256_add_epi32(
+        __m256i(sum), _mm256_madd_epi16(_mm256_cvtepi8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))));
   }
   static I32 dot_pairs(const std::uint8_t* x0, const std::uint8_t* x1, const std::int16_t* w, I32 sum) {
-    return sum + I32(_mm256_madd_epi16(_mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
+    return I32(_mm256_add_epi32(
+        __m256i(sum), _mm256_madd_epi16(_mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))));
   }
   // Packing saturates, but codes are within the range of their type. It works within 128-bit lanes: [a0 b0 | a1 b1] of four each.
   static void store_bytes_of_two(I32 a, I32 b, std::int8_t* to) {
