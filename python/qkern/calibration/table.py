@@ -15,11 +15,16 @@ import numpy as np
 from ..scheme import QuantParams, Scheme
 from .histogram import HistogramObserver
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 
 __all__ = ["OBSERVERS", "CalibrationTable"]
 
-OBSERVERS: dict[str, type[Observer]] = {"minmax": MinMaxObserver, "histogram": HistogramObserver}
+OBSERVERS: dict[str, type[Observer]] = {
+    "minmax": MinMaxObserver,
+    "moving_average_minmax": MovingAverageMinMaxObserver,
+    "histogram": HistogramObserver,
+}
 
 
 class CalibrationTable(Mapping[str, Observer]):
