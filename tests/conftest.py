@@ -11,6 +11,7 @@ import textwrap
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder `shared` beside the repository")
     return folder
+
+
+@pytest.fixture
+def onnxruntime_session() -> Callable[..., Any]:
+    """Makes ONNX Runtime's session of a model (path or ModelProto), exact on every processor: without VNNI its default
+    saturates the sums of int8 layers."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def make(model: Any, *, threads: int = 0) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.intra_op_num_threads = threads
+        source = model if isinstance(model, (str, os.PathLike)) else model.SerializeToString()
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+    return make
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/ndarray.h"
 #include "cpu/features.h"
 #include "cpu/tiers.h"
@@ -56,6 +58,8 @@ void bind_isa(py::module_& m) {
     if (n < 1) value_error("n must be at least 1");
     threading::set_num_threads(static_cast<int>(std::min(n, Index{1024})));
   }, py::arg("n"), "Sets how many threads a call may use, for the whole process. Results don't depend on it. Raises ValueError for n < 1.");
+  m.def("limit_num_threads", [](Index n) { return threading::limit_num_threads(static_cast<int>(std::clamp(n, Index{0}, Index{1024}))); },
+        py::arg("n"), "Sets how many threads calls made by this thread may use; 0: what the process may. Returns what it was.");
   m.def("get_num_threads", [] { return threading::num_threads(); },
         "How many threads a call may use; starts as OMP_NUM_THREADS, else the number of processors.");
 }

@@ -112,7 +112,8 @@ Args:
       .def(py::init(&make_linear), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none())
       .def("__call__", &call_linear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: float32 [..., in_features]. Returns float32 [..., out_features].")
-      .def_property_readonly("isa", &ops::Linear::isa, "The tier that packed the weights.");
+      .def_property_readonly("isa", &ops::Linear::isa, "The tier that packed the weights.")
+      .def_property_readonly("nbytes", &ops::Linear::bytes, "Size of the packed weights.");
 }
 
 }  // namespace qkern::bindings

@@ -47,6 +47,7 @@ class Linear {
 
   Index in_features() const { return weights_.depth(); }
   Index out_features() const { return weights_.cols(); }
+  std::size_t bytes() const { return weights_.bytes(); }
   const char* isa() const { return isa_; }
 
  private:

@@ -23,10 +23,18 @@ std::atomic<int>& setting() {
   return count;
 }
 
+thread_local int limit = 0;
+
 }  // namespace
 
-int num_threads() { return setting().load(std::memory_order_relaxed); }
+int num_threads() { return limit > 0 ? limit : setting().load(std::memory_order_relaxed); }
 void set_num_threads(int count) { setting().store(std::max(1, count), std::memory_order_relaxed); }
+
+int limit_num_threads(int count) {
+  const int before = limit;
+  limit = std::max(0, count);
+  return before;
+}
 
 int threads_for(Index items, Index work) {
 #ifdef _OPENMP

@@ -11,6 +11,9 @@ namespace qkern::threading {
 int num_threads();
 void set_num_threads(int count);
 
+// The number for calls that this thread makes, whatever the process's is; 0: the process's. Returns what it was.
+int limit_num_threads(int count);
+
 // Below this many multiply-adds (or bytes moved) a second thread costs more than it brings.
 inline constexpr Index worth_a_thread = Index{1} << 17;
 

@@ -5,8 +5,9 @@ Observers (`MinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` 
 
 from __future__ import annotations
 
+from ..runtime.signature import InputSpec, input_specs
 from .calibrate import calibrate, observer_for
-from .data import Feeds, InputSpec, input_specs
+from .data import Feeds
 from .histogram import HistogramObserver
 from .methods import METHODS
 from .minmax import MinMaxObserver

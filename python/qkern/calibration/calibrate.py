@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Data, Feeds, input_specs
+from ..runtime.signature import input_specs
+from .data import Data, Feeds
 from .histogram import HistogramObserver
 from .methods import get_method
 from .minmax import MinMaxObserver

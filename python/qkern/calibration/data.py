@@ -6,51 +6,21 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
+from ..runtime.signature import InputSpec
 
-__all__ = ["Arrays", "Data", "Feed", "Feeds", "InputSpec", "input_specs"]
+__all__ = ["Arrays", "Data", "Feed", "Feeds"]
 
 Feed: TypeAlias = "dict[str, NDArray[Any]]"
 Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 Data: TypeAlias = Union[str, "os.PathLike[str]", Arrays, Iterable[Arrays]]
 
 _MOST_SAMPLES = 8  # in a batch: enough to fill the cores, little enough to stay in the caches
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """An input of a model. `shape` holds None for a dimension that varies, and is None where the rank isn't known."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | None, ...] | None
-
-    def describe(self) -> str:
-        """Type and shape in words."""
-        if self.shape is None:
-            return f"{self.dtype} of any shape"
-        return f"{self.dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
-
-
-def input_specs(model: ir.Model) -> list[InputSpec]:
-    """What `model` has to be fed: its inputs without those that an initializer fills."""
-    specs = []
-    for value in model.graph.inputs:
-        name = value.name or ""
-        if name in model.graph.initializers:
-            continue
-        shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
-        dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
-        specs.append(InputSpec(name, dtype, shape))
-    return specs
 
 
 class Feeds:

@@ -162,12 +162,13 @@ def compare(
 @qkern.command()
 @_model
 def explain(model: Path) -> None:
-    """Lists the steps MODEL runs in: int8, float or reference, and why."""
+    """Lists the steps MODEL runs in: int8, float, reference or convert, and why."""
     from ..runtime.session import Session
 
     session = Session(model)
     rows = [(str(i), step.name, step.op_type, step.kind, step.reason) for i, step in enumerate(session.steps)]
-    counts = {kind: sum(step.kind == kind for step in session.steps) for kind in ("int8", "float", "reference")}
+    kinds = ("int8", "float", "reference", "convert")
+    counts = {kind: sum(step.kind == kind for step in session.steps) for kind in kinds}
     out = _out()
     out.print(table(str(model), ("", "step", "operator", "runs in", "why"), rows))
     out.print(", ".join(f"{count} {kind}" for kind, count in counts.items()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion.constant import add_initializer, fresh_name, value_names
@@ -65,8 +66,10 @@ class QdqWriter:
             if each is value:
                 self._graph.outputs[index] = output
 
-    def constant(self, array: NDArray[Any], name: str) -> ir.Value:
-        """An initializer that holds `array`."""
+    def constant(self, array: NDArray[Any], name: str, *, shared: bool = True) -> ir.Value:
+        """An initializer that holds `array`; `shared`: the same one for equal arrays."""
+        if not shared:
+            return add_initializer(self._graph, name, array, self._names)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = add_initializer(self._graph, name, array, self._names)
@@ -77,7 +80,9 @@ class QdqWriter:
 
         base = name.rsplit(".", 1)[0]
         scale = self.constant(params.scale, f"{base}.scale")
-        zero_point = self.constant(params.zero_point, f"{base}.zero_point")
+        # Not shared between weights: ONNX Runtime's "x64quantprecision" rewrites each weight's own and fails on a shared one.
+        own = params.dtype == np.int8 and source.is_initializer()
+        zero_point = self.constant(params.zero_point, f"{base}.zero_point", shared=not own)
         output = ir.Value(name=fresh_name(self._graph, name, self._names), shape=source.shape)
         output.type = ir.TensorType(ir.DataType.from_numpy(dtype))
         axis = [] if params.axis is None else [ir.AttrInt64("axis", params.axis)]

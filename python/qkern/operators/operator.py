@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from ..runtime.builder import Builder
 
+__all__ = ["NodeQuantization", "Operator", "Unsupported"]
+
 
 @dataclass(frozen=True)
 class NodeQuantization:
@@ -32,6 +34,10 @@ class NodeQuantization:
     shares_params: bool = False
 
 
+class Unsupported(Exception):
+    """`lower` has no kernel for this node: it runs through ONNX's reference. The text is the reason, in words."""
+
+
 class Operator:
     """Base of the operators: quantizes nothing; `lower` has to be written."""
 
@@ -42,5 +48,8 @@ class Operator:
         return f"{self.op_type} has no int8 kernel"
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
-        """Adds the steps that compute `node` to the program, in int8 where its inputs and output are quantized."""
+        """Adds the steps that compute `node` to the program, in int8 where its inputs and output are quantized.
+
+        Raises `Unsupported`, before it has added anything, where no kernel fits.
+        """
         raise NotImplementedError

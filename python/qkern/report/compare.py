@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import get_num_threads, isa
-from ..calibration import Feeds, InputSpec, input_specs
+from ..calibration import Feeds
 from ..model_file import ModelSource, load_model
+from ..runtime.signature import InputSpec, input_specs
 from .deviation import Deviation
 from .latency import interleaved_latency
 
@@ -145,7 +146,7 @@ def model_bytes(source: ModelSource) -> int:
 
 def steps_left_float(session: Session) -> tuple[str, ...]:
     """Names of the steps of `session` that compute in float although its model is quantized."""
-    return tuple(step.name for step in session.steps if step.kind != "int8")
+    return tuple(step.name for step in session.steps if step.kind in ("float", "reference"))
 
 
 def _common_inputs(specs: Sequence[list[InputSpec]]) -> list[InputSpec]:

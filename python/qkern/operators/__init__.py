@@ -1,0 +1,78 @@
+"""ONNX operators that qkern has kernels for: how each is quantized and lowered. One file per operator.
+
+window.py, weights.py, pools.py, unary.py and mover.py are what several of them have in common.
+"""
+
+from __future__ import annotations
+
+from .add import Add
+from .average_pool import AveragePool
+from .clip import Clip
+from .concat import Concat
+from .conv import Conv
+from .depth_to_space import DepthToSpace
+from .elu import Elu
+from .erf import Erf
+from .flatten import Flatten
+from .gelu import Gelu
+from .gemm import Gemm
+from .global_average_pool import GlobalAveragePool
+from .hard_sigmoid import HardSigmoid
+from .hard_swish import HardSwish
+from .leaky_relu import LeakyRelu
+from .matmul import MatMul
+from .max_pool import MaxPool
+from .mul import Mul
+from .operator import NodeQuantization, Operator, Unsupported
+from .pad import Pad
+from .relu import Relu
+from .reshape import Reshape
+from .sigmoid import Sigmoid
+from .slice import Slice
+from .softmax import Softmax
+from .softplus import Softplus
+from .squeeze import Squeeze
+from .tanh import Tanh
+from .transpose import Transpose
+from .unsqueeze import Unsqueeze
+
+__all__ = ["OPERATORS", "NodeQuantization", "Operator", "Unsupported", "get_operator"]
+
+OPERATORS: tuple[Operator, ...] = (
+    Add(),
+    AveragePool(),
+    Clip(),
+    Concat(),
+    Conv(),
+    DepthToSpace(),
+    Elu(),
+    Erf(),
+    Flatten(),
+    Gelu(),
+    Gemm(),
+    GlobalAveragePool(),
+    HardSigmoid(),
+    HardSwish(),
+    LeakyRelu(),
+    MatMul(),
+    MaxPool(),
+    Mul(),
+    Pad(),
+    Relu(),
+    Reshape(),
+    Sigmoid(),
+    Slice(),
+    Softmax(),
+    Softplus(),
+    Squeeze(),
+    Tanh(),
+    Transpose(),
+    Unsqueeze(),
+)
+
+_BY_TYPE = {operator.op_type: operator for operator in OPERATORS}
+
+
+def get_operator(op_type: str) -> Operator | None:
+    """The operator called `op_type` in ONNX's own domain; None where there is none."""
+    return _BY_TYPE.get(op_type)

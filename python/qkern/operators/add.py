@@ -1,0 +1,72 @@
+"""Add: two activations with scales of their own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .operator import NodeQuantization, Operator, Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder
+
+__all__ = ["Add"]
+
+
+class Add(Operator):
+    """a + b, broadcast as NumPy does."""
+
+    op_type = "Add"
+
+    def quantization(self, node: ir.Node) -> NodeQuantization | str:
+        return NodeQuantization((0, 1))
+
+    def lower(self, node: ir.Node, builder: Builder) -> None:
+        a, b = node.inputs[0], node.inputs[1]
+        assert a is not None
+        assert b is not None
+        if not (builder.is_float(a) and builder.is_float(b)):
+            raise Unsupported("its operands are not float32")
+        to = builder.destination(node)
+        left, right = builder.codes(a), builder.codes(b)
+        channels_last = builder.channels_last(a, b)
+        if left is None or right is None or to.params is None:
+            inputs = [builder.read(each, channels_last=channels_last) for each in (a, b)]
+            builder.add_float(node, partial(_add_floats, bounds=to.bounds), inputs, to, channels_last=channels_last)
+            return
+        call = partial(
+            _add_codes,
+            a_scale=left.scale,
+            b_scale=right.scale,
+            y_scale=float(to.params.scale),
+            a_zero_point=left.zero_point,
+            b_zero_point=right.zero_point,
+            y_zero_point=int(to.params.zero_point),
+            dtype=to.params.dtype,
+            clamp=to.clamp,
+        )
+        inputs = [builder.read_codes(each, channels_last=channels_last) for each in (left, right)]
+        builder.add(node, call, inputs, to, channels_last=channels_last)
+
+
+def _add_codes(a: NDArray[Any], b: NDArray[Any], **arguments: Any) -> NDArray[Any]:
+    if a.shape != b.shape:
+        a, b = np.broadcast_arrays(a, b)
+    return _core.add(a, b, **arguments)
+
+
+def _add_floats(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    *,
+    bounds: tuple[float, float] | None,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    total = np.asarray(np.add(a, b, out=out))
+    return total if bounds is None else np.clip(total, np.float32(bounds[0]), np.float32(bounds[1]), out=total)

@@ -1,0 +1,82 @@
+"""Conv: int8 and float32 kernels, weights packed once, images channels last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from ..fusion import constant_of
+from .operator import NodeQuantization, Operator, Unsupported
+from .weights import int8_layer, output_arguments
+from .window import obstacle, window_of
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder
+
+__all__ = ["Conv"]
+
+
+class Conv(Operator):
+    """x (batch, channels, spatial...), weight (out, channels / group, kernel...), bias (out)."""
+
+    op_type = "Conv"
+
+    def quantization(self, node: ir.Node) -> NodeQuantization | str:
+        weight = node.inputs[1]
+        if weight is None or weight.shape is None:
+            return "the shape of its weight is not known"
+        kernel = [size if isinstance(size, int) else 1 for size in tuple(weight.shape)[2:]]
+        if constant_of(weight) is None:
+            return f"its weight {weight.name!r} is not constant"
+        return obstacle(node, kernel) or NodeQuantization((0,), weight=1, weight_axis=0, bias=2)
+
+    def lower(self, node: ir.Node, builder: Builder) -> None:
+        x = node.inputs[0]
+        assert x is not None
+        weight = builder.constant(node.inputs[1])
+        if weight is None:
+            raise Unsupported("its weight is not constant")
+        window = window_of(node, weight.shape[2:])
+        geometry: dict[str, Any] = {
+            "strides": window.strides,
+            "dilations": window.dilations,
+            "padding": window.padding,
+            "groups": node.attributes.get_int("group", 1),
+            "layout": "NHWC",
+        }
+        layer = int8_layer(node, builder, channel_axis=0)
+        if isinstance(layer, str):
+            self._lower_float(node, builder, geometry, layer)
+            return
+        to = builder.destination(node)
+        if to.params is None:  # float output: no activation is absorbed
+            to = builder.destination(node, absorb=False)
+        call = _core.QConv(
+            layer.weight,
+            layer.scale,
+            layer.bias,
+            x_scale=layer.x.scale,
+            x_zero_point=layer.x.zero_point,
+            weight_zero_point=layer.zero_point,
+            **output_arguments(to),
+            **geometry,
+        )
+        codes = builder.read_codes(layer.x, channels_last=True)
+        builder.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)
+
+    def _lower_float(self, node: ir.Node, builder: Builder, geometry: dict[str, Any], reason: str) -> None:
+        x, weight = node.inputs[0], builder.constant(node.inputs[1])
+        bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        assert x is not None
+        assert weight is not None
+        if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
+            raise Unsupported("its bias is not constant")
+        if weight.dtype != np.float32:
+            raise Unsupported(f"its weight is {weight.dtype}")
+        to = builder.destination(node)
+        call = _core.Conv(weight, bias, clamp=to.bounds, **geometry)
+        builder.add_float(node, call, [builder.read(x, channels_last=True)], to, channels_last=True, reason=reason)

@@ -1,0 +1,62 @@
+"""Operators that only move or select numbers: the same on codes and on floats, with the parameters of their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from .operator import NodeQuantization, Operator, Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder
+
+__all__ = ["Move", "Mover", "axis_in"]
+
+Move: TypeAlias = "Callable[[NDArray[Any]], NDArray[Any]]"
+
+
+class Mover(Operator):
+    """Base of the operators that move the numbers of input 0; their other inputs are constant."""
+
+    keeps_layout = False  # True: `move` can work on images stored channels last
+
+    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may be
+        a view. Raises `Unsupported`."""
+        raise NotImplementedError
+
+    def quantization(self, node: ir.Node) -> NodeQuantization | str:
+        x = node.inputs[0]
+        if x is None or x.shape is None:
+            return "the rank of its input is not known"
+        try:
+            self.move(node, len(x.shape), 0, channels_last=False)
+        except Unsupported as reason:
+            return str(reason)
+        return NodeQuantization((0,), shares_params=True)
+
+    def lower(self, node: ir.Node, builder: Builder) -> None:
+        x = node.inputs[0]
+        assert x is not None
+        rank = builder.rank(x)
+        codes, to = builder.codes(x), builder.destination(node, absorb=False)
+        channels_last = self.keeps_layout and rank > 2 and builder.channels_last(x)
+        how: dict[str, Any] = {"channels_last": channels_last, "takes_out": False, "may_alias": True}
+        if codes is not None and to.params is not None and to.params.same_as(codes.params):
+            call = self.move(node, rank, codes.zero_point, channels_last)
+            builder.add(node, call, [builder.read_codes(codes, channels_last=channels_last)], to, **how)
+        else:
+            call = self.move(node, rank, 0, channels_last)
+            builder.add_float(node, call, [builder.read(x, channels_last=channels_last)], to, **how)
+
+
+def axis_in(axis: int, rank: int, channels_last: bool) -> int:
+    """Where axis `axis` of the graph is in an array in that order of axes."""
+    axis %= rank
+    if not channels_last or axis == 0:
+        return axis
+    return rank - 1 if axis == 1 else axis - 1

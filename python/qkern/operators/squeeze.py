@@ -1,0 +1,31 @@
+"""Squeeze."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..fusion import constant_of
+from .mover import Move, Mover
+from .operator import Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Squeeze"]
+
+
+class Squeeze(Mover):
+    """Without the axes of size 1 that it names, or without all of them."""
+
+    op_type = "Squeeze"
+
+    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+        if len(node.inputs) < 2 or node.inputs[1] is None:
+            return np.squeeze
+        axes = constant_of(node.inputs[1])
+        if axes is None:
+            raise Unsupported("its axes are not constant")
+        wanted = tuple(int(axis) for axis in axes)
+        return lambda x: np.squeeze(x, wanted)

@@ -1,0 +1,24 @@
+"""Transpose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .mover import Move, Mover
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Transpose"]
+
+
+class Transpose(Mover):
+    """The axes in the order `perm`, or reversed."""
+
+    op_type = "Transpose"
+
+    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+        perm = tuple(node.attributes.get_ints("perm") or reversed(range(rank)))
+        return lambda x: np.ascontiguousarray(x.transpose(perm))

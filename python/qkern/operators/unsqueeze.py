@@ -1,0 +1,29 @@
+"""Unsqueeze."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..fusion import constant_of
+from .mover import Move, Mover
+from .operator import Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Unsqueeze"]
+
+
+class Unsqueeze(Mover):
+    """With axes of size 1 where it names them, counted in the result."""
+
+    op_type = "Unsqueeze"
+
+    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+        axes = constant_of(node.inputs[1])
+        if axes is None:
+            raise Unsupported("its axes are not constant")
+        wanted = tuple(int(axis) for axis in axes)
+        return lambda x: np.expand_dims(x, wanted)

@@ -1,0 +1,95 @@
+"""What Conv, Gemm and MatMul have in common: a constant weight in int8, a constant bias in int32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fusion import constant_of
+from ..scheme import QuantParams
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder, Destination, Quantized
+
+__all__ = ["Int8Layer", "int8_layer", "output_arguments"]
+
+_INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Layer:
+    """Operands of an int8 layer. `scale`, `zero_point`: one, or one per output channel. `note`: what a report should
+    say about it."""
+
+    x: Quantized
+    weight: NDArray[Any]
+    scale: NDArray[np.float32]
+    zero_point: NDArray[Any]
+    bias: NDArray[np.int32] | None
+    note: str
+
+
+def int8_layer(node: ir.Node, builder: Builder, channel_axis: int) -> Int8Layer | str:
+    """The operands of `node` (x, weight, bias) in int8, or why it has none.
+
+    `channel_axis`: the axis of the weight along which a scale per channel has to lie.
+    """
+    x, w = builder.codes(node.inputs[0]), builder.quantized(node.inputs[1])
+    if x is None or w is None:
+        return "its inputs are not quantized"
+    weight = constant_of(w.codes)
+    if weight is None:
+        return "its weight is not constant"
+    if w.params.dtype.name not in ("int8", "uint8"):
+        return f"its weight is {w.params.dtype.name}"
+    if w.params.axis is not None and w.params.axis != channel_axis % weight.ndim:
+        return f"its weight has one scale per index of axis {w.params.axis}"
+    bias_value = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias_value is None:
+        return Int8Layer(x, weight, w.params.scale, w.params.zero_point, None, "")
+    channels = weight.shape[channel_axis % weight.ndim]
+    row = _bias(builder, bias_value, x.params, w.params, channels)
+    if isinstance(row, str):
+        return row
+    bias, note = row
+    return Int8Layer(x, weight, w.params.scale, w.params.zero_point, bias, note)
+
+
+def _bias(
+    builder: Builder, value: ir.Value, x: QuantParams, w: QuantParams, channels: int
+) -> tuple[NDArray[np.int32], str] | str:
+    real = builder.constant(value)
+    if real is None:
+        return "its bias is not constant"
+    if real.size not in (1, channels) or real.size != max(real.shape, default=1):
+        return f"its bias has shape {real.shape}"
+    wanted = x.scale * w.scale  # float32, as the contract has it
+    quantized = builder.quantized(value)
+    if quantized is not None and quantized.params.dtype == np.int32 and not quantized.params.zero_point.any():
+        codes = constant_of(quantized.codes)
+        assert codes is not None
+        if np.array_equal(np.broadcast_to(quantized.params.scale, (channels,)), np.broadcast_to(wanted, (channels,))):
+            return np.array(np.broadcast_to(codes.reshape(-1), (channels,)), np.int32), ""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        exact = np.rint(real.astype(np.float64).reshape(-1) / wanted)
+    if not np.isfinite(exact).all() or (np.abs(exact) > _INT32.max).any():
+        return "its bias does not fit int32 at the scale of the products"
+    row = np.broadcast_to(exact, (channels,)).astype(np.int32)
+    return row, "its bias was rounded to multiples of x_scale * weight_scale"
+
+
+def output_arguments(to: Destination) -> dict[str, Any]:
+    """Arguments of QLinear and QConv that say what becomes of the sums: codes, or float32 where `to` has none."""
+    if to.params is None:
+        return {"y_scale": None}
+    return {
+        "y_scale": float(to.params.scale),
+        "y_zero_point": int(to.params.zero_point),
+        "y_dtype": to.params.dtype,
+        "clamp": to.clamp,
+    }

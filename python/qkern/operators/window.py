@@ -1,0 +1,93 @@
+"""Attributes of operators that slide a window over an image: Conv and the pools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .operator import Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Window", "obstacle", "window_of"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One entry per spatial axis. `padding`: (begin, end) pairs, or the kernels' "same" (ONNX's SAME_UPPER)."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...] | Literal["same"]
+    ceil: bool
+
+    def padding_for(self, spatial: Sequence[int]) -> tuple[tuple[int, int], ...] | Literal["same"]:
+        """The padding for an image of that size: with `ceil` the end grows until a last, partial window fits, if it
+        starts inside the image or its begin padding (ONNX MaxPool)."""
+        if not self.ceil or self.padding == "same":
+            return self.padding
+        padding = []
+        for (begin, end), size, kernel, stride, dilation in zip(
+            self.padding, spatial, self.kernel, self.strides, self.dilations, strict=True
+        ):
+            room = size + begin + end - (dilation * (kernel - 1) + 1)
+            count = math.ceil(room / stride) + 1
+            if (count - 1) * stride >= size + begin:
+                count -= 1
+            padding.append((begin, end + max(0, (count - 1) * stride - room)))
+        return tuple(padding)
+
+
+def obstacle(node: ir.Node, kernel: Sequence[int] | None) -> str:
+    """Why no kernel can slide this window; "" where one can."""
+    try:
+        window_of(node, kernel)
+    except Unsupported as reason:
+        return str(reason)
+    return ""
+
+
+def window_of(node: ir.Node, kernel: Sequence[int] | None) -> Window:
+    """The window of `node`, with a kernel of that size (None: its attribute). Raises `Unsupported`."""
+    size = tuple(kernel if kernel is not None else node.attributes.get_ints("kernel_shape") or ())
+    axes = len(size)
+    if not 1 <= axes <= 3:
+        raise Unsupported(f"{axes} spatial axes: kernels are for 1 to 3")
+    strides = tuple(node.attributes.get_ints("strides") or (1,) * axes)
+    dilations = tuple(node.attributes.get_ints("dilations") or (1,) * axes)
+    pads = node.attributes.get_ints("pads") or (0,) * (2 * axes)
+    if len(strides) != axes or len(dilations) != axes or len(pads) != 2 * axes:
+        raise Unsupported("its attributes do not have one entry per spatial axis")
+    if min(pads, default=0) < 0:
+        raise Unsupported("negative padding")
+    ceil = bool(node.attributes.get_int("ceil_mode", 0))
+    padding: tuple[tuple[int, int], ...] | Literal["same"]
+    auto_pad = node.attributes.get_string("auto_pad", "NOTSET")
+    if auto_pad == "NOTSET":
+        padding = tuple(zip(pads[:axes], pads[axes:], strict=True))
+    elif auto_pad == "VALID":
+        padding = ((0, 0),) * axes
+    elif auto_pad == "SAME_UPPER":
+        padding = "same"
+    else:
+        padding = _same_lower(node, size, strides, dilations)
+    return Window(size, strides, dilations, padding, ceil)
+
+
+def _same_lower(
+    node: ir.Node, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    x = node.inputs[0]
+    spatial = () if x is None or x.shape is None else tuple(x.shape)[2:]
+    if len(spatial) != len(kernel) or not all(isinstance(size, int) for size in spatial):
+        raise Unsupported("auto_pad SAME_LOWER of an image whose size is not known")
+    padding = []
+    for size, width, stride, dilation in zip(spatial, kernel, strides, dilations, strict=True):
+        assert isinstance(size, int)
+        total = max(0, (math.ceil(size / stride) - 1) * stride + dilation * (width - 1) + 1 - size)
+        padding.append((total - total // 2, total // 2))
+    return tuple(padding)

@@ -1,0 +1,12 @@
+"""Stage 6: a QDQ or float graph -> a program of kernel calls -> outputs.
+
+`Session` builds the program once (builder.py, with one file per operator in operators/) and runs it often (frame.py).
+"""
+
+from __future__ import annotations
+
+from .program import Step
+from .session import Session
+from .signature import InputSpec, input_specs
+
+__all__ = ["InputSpec", "Session", "Step", "input_specs"]

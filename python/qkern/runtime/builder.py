@@ -1,0 +1,407 @@
+"""Lowers a graph to steps, one node after the other.
+
+DequantizeLinear is lazy: its output is remembered as `(codes - zero_point) * scale` of another value and computed only
+where something reads it as float. An operator asks what its inputs are (`quantized`, `constant`), where its result goes
+(`destination`: the node, the activation it absorbs, and the QuantizeLinear behind them) and adds a step. The order of
+axes is the step's choice; `read` adds what converts between them, once per value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..fusion import activation_bounds, activation_of, constant_of
+from ..operators import Unsupported, get_operator
+from ..scheme import QuantParams
+from .program import Kind, Slot, Step
+from .reference import reference_call
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Builder", "Destination", "Quantized"]
+
+_CODES = frozenset({"int8", "uint8"})
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """A float value that is `(codes - zero_point) * scale`. `codes` is a value of the graph, int8, uint8 or int32."""
+
+    codes: ir.Value
+    params: QuantParams
+
+    @property
+    def per_tensor(self) -> bool:
+        """Whether there is one scale, and 8-bit codes: what activations have to be."""
+        return self.params.axis is None and self.params.dtype.name in _CODES
+
+    @property
+    def scale(self) -> float:
+        """The one scale."""
+        return float(self.params.scale)
+
+    @property
+    def zero_point(self) -> int:
+        """The one zero point."""
+        return int(self.params.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class Destination:
+    """Where the result of a node goes.
+
+    `value` is the float value it stands for, the output of the absorbed `activation` if there is one, whose bounds are
+    `low` and `high` (+-inf: none). `params` is set where nothing reads `value` but QuantizeLinear nodes with these
+    (per tensor, 8-bit); `codes` are their outputs.
+    """
+
+    value: ir.Value
+    activation: ir.Node | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    params: QuantParams | None = None
+    codes: tuple[ir.Value, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The float clamp; None where nothing is clamped."""
+        return None if self.activation is None else (self.low, self.high)
+
+    @property
+    def clamp(self) -> tuple[int, int] | None:
+        """The clamp in codes of `params`: quantizing is monotone, so clamping before and after it are the same."""
+        if self.params is None or self.activation is None:
+            return None
+        ends = np.float32([self.low, self.high])
+        codes = _core.quantize(ends, self.params.scale, self.params.zero_point, dtype=self.params.dtype)
+        return int(codes[0]), int(codes[1])
+
+
+class Builder:
+    """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step."""
+
+    def __init__(self, model: ir.Model, observed: Collection[str] = ()) -> None:
+        self.steps: list[Step] = []
+        self.inputs: dict[str, Slot] = {}
+        self._model = model
+        self._observed = frozenset(observed)
+        self._slots: dict[ir.Value, dict[bool, Slot]] = {}  # by channels_last
+        self._quantized: dict[ir.Value, Quantized] = {}
+        self._tables: dict[ir.Value, tuple[ir.Value, NDArray[Any]]] = {}
+        self._done: set[ir.Node] = set()
+        for value in model.graph.inputs:
+            slot = Slot(value.name or "")
+            self.inputs[slot.name] = slot
+            self._slots[value] = {False: slot}
+        for node in model.graph:
+            if node not in self._done:
+                self._lower(node)
+        self.outputs = {value.name or "": self.read(value) for value in model.graph.outputs}
+        self.taps = self._observed_slots()
+
+    # --- what an operator asks --------------------------------------------------
+
+    def constant(self, value: ir.Value | None) -> NDArray[Any] | None:
+        """The array of a constant, dequantized where it is the DequantizeLinear of one; None for anything else."""
+        if value is None:
+            return None
+        quantized = self._quantized.get(value)
+        if quantized is None:
+            return constant_of(value)
+        codes = constant_of(quantized.codes)
+        return None if codes is None else dequantized(codes, quantized.params)
+
+    def quantized(self, value: ir.Value | None) -> Quantized | None:
+        """What `value` is the DequantizeLinear of, if it is one with constant parameters."""
+        return None if value is None else self._quantized.get(value)
+
+    def codes(self, value: ir.Value | None) -> Quantized | None:
+        """As `quantized`, for 8-bit codes with one scale: what an int8 kernel takes as activations."""
+        quantized = self.quantized(value)
+        return quantized if quantized is not None and quantized.per_tensor else None
+
+    def table_of(self, codes: ir.Value) -> tuple[ir.Value, NDArray[Any]] | None:
+        """Where `codes` are a function of other codes, those and its 256 entries."""
+        return self._tables.get(codes)
+
+    def destination(self, node: ir.Node, *, absorb: bool = True) -> Destination:
+        """Where output 0 of `node` goes; without `absorb` an activation behind it is a step of its own."""
+        value, activation, low, high = node.outputs[0], None, -math.inf, math.inf
+        if absorb and value.name not in self._observed:
+            activation = activation_of(value)
+            bounds = activation_bounds(activation) if activation is not None else None
+            if activation is not None and bounds is not None:
+                value, (low, high) = activation.outputs[0], bounds
+        readers = tuple(use.node for use in value.uses())
+        params = [
+            _params_of(reader) if reader.op_type == "QuantizeLinear" and reader.graph is node.graph else None
+            for reader in readers
+        ]
+        first = params[0] if params else None
+        keeps_float = value.is_graph_output() or value.name in self._observed
+        if keeps_float or first is None or first.axis is not None or first.dtype.name not in _CODES:
+            return Destination(value, activation, low, high)
+        if not all(each is not None and each.same_as(first) for each in params):
+            return Destination(value, activation, low, high)
+        return Destination(value, activation, low, high, first, tuple(reader.outputs[0] for reader in readers))
+
+    def channels_last(self, *values: ir.Value | None) -> bool:
+        """Whether a step that works in any order of axes should read `values` channels last: one of them is stored
+        like that, and all have its rank."""
+        known = [value for value in values if value is not None and self.constant(value) is None]
+        stored = [self._slots.get(self._stored(value), {}) for value in known]
+        ranks = {None if value.shape is None else len(value.shape) for value in values if value is not None}
+        return any(True in slots for slots in stored) and len(ranks) == 1 and None not in ranks
+
+    def is_float(self, value: ir.Value | None) -> bool:
+        """Whether `value` is known to be float32."""
+        import onnx_ir as ir
+
+        return value is not None and (value in self._quantized or value.dtype == ir.DataType.FLOAT)
+
+    def rank(self, value: ir.Value) -> int:
+        """Number of axes. Raises `Unsupported` where it isn't known."""
+        if value.shape is None:
+            raise Unsupported(f"the rank of {value.name!r} is not known")
+        return len(value.shape)
+
+    # --- what an operator adds --------------------------------------------------
+
+    def read(self, value: ir.Value, *, channels_last: bool = False) -> Slot:
+        """The slot of `value` in that order of axes; adds the steps that bring it there."""
+        slots = self._slots.setdefault(value, {})
+        if channels_last in slots:
+            return slots[channels_last]
+        constant = self.constant(value)
+        if constant is not None:
+            if channels_last:
+                constant = np.ascontiguousarray(np.moveaxis(constant, 1, -1))
+            slots[channels_last] = Slot(value.name or "", channels_last, constant)
+        elif slots:
+            slots[channels_last] = self._reordered(slots[not channels_last])
+        elif value in self._quantized:
+            slots[channels_last] = self._dequantized(value, channels_last)
+        else:
+            raise AssertionError(f"nothing writes {value.name!r}")
+        return slots[channels_last]
+
+    def read_codes(self, quantized: Quantized, *, channels_last: bool = False) -> Slot:
+        """The slot of the 8-bit codes behind a value."""
+        return self.read(quantized.codes, channels_last=channels_last)
+
+    def add(
+        self,
+        node: ir.Node,
+        compute: Callable[..., Any],
+        inputs: Sequence[Slot],
+        to: Destination | None = None,
+        *,
+        kind: Kind | None = None,
+        channels_last: bool = False,
+        reason: str = "",
+        takes_out: bool = True,
+        may_alias: bool = False,
+    ) -> None:
+        """A step for `node`, which writes the codes of `to` where it has some, else its float value.
+
+        `to` None: the outputs of the node as they are. `kind` None: "int8" or "float", as `to` has codes or not.
+        """
+        if to is None:
+            written: Sequence[ir.Value] = [output for output in node.outputs if output.name]
+        else:
+            written = to.codes or (to.value,)
+        if kind is None:
+            kind = "int8" if to is not None and to.codes else "float"
+        if kind == "float" and not reason:
+            reason = self._why_float(node)
+        if to is not None and to.codes:
+            slot = Slot(to.codes[0].name or "", channels_last)
+            outputs: tuple[Slot, ...] = (slot,)
+            for codes in written:
+                self._slots[codes] = {channels_last: slot}
+                producer = codes.producer()
+                assert producer is not None
+                self._done.add(producer)
+        else:
+            outputs = tuple(Slot(value.name or "", channels_last) for value in written)
+            for value, slot in zip(written, outputs, strict=True):
+                self._slots[value] = {channels_last: slot}
+        if to is not None and to.activation is not None:
+            self._done.add(to.activation)
+        self.steps.append(
+            Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, compute, takes_out, may_alias)
+        )
+
+    def add_float(self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any) -> None:
+        """As `add`, for a step that writes the float value of `to`, whatever reads it."""
+        self.add(node, compute, inputs, replace(to, params=None, codes=()), kind="float", **how)
+
+    def add_table(self, node: ir.Node, x: Quantized, table: NDArray[Any], to: Destination) -> None:
+        """A lookup step: codes of `to` as a function of the codes of `x`."""
+        channels_last = True in self._slots.get(x.codes, {})
+        source = self.read_codes(x, channels_last=channels_last)
+        self.add(node, partial(_lookup, table=table), [source], to, channels_last=channels_last)
+        for codes in to.codes:
+            self._tables[codes] = (x.codes, table)
+
+    # --- lowering -----------------------------------------------------------------
+
+    def _lower(self, node: ir.Node) -> None:
+        if node.domain == "":
+            if node.op_type == "Constant" and constant_of(node.outputs[0]) is not None:
+                return
+            if node.op_type == "DequantizeLinear" and self._defer(node):
+                return
+            if node.op_type == "QuantizeLinear" and self._quantize(node):
+                return
+        operator = get_operator(node.op_type) if node.domain == "" else None
+        if operator is None:
+            self._refer(node, f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel")
+            return
+        try:
+            operator.lower(node, self)
+        except Unsupported as reason:
+            self._refer(node, str(reason))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
+
+    def _defer(self, node: ir.Node) -> bool:
+        """Remembers what a DequantizeLinear computes; False where its parameters aren't constant."""
+        params, codes = _params_of(node), node.inputs[0]
+        if params is None or codes is None:
+            return False
+        self._quantized[node.outputs[0]] = Quantized(codes, params)
+        return True
+
+    def _quantize(self, node: ir.Node) -> bool:
+        """Adds what a QuantizeLinear computes; False where its parameters aren't constant or not of 8 bits."""
+        params, x = _params_of(node), node.inputs[0]
+        if params is None or params.dtype.name not in _CODES or x is None:
+            return False
+        output = node.outputs[0]
+        source = self.codes(x)
+        if source is not None and params.axis is None:
+            if source.params.same_as(params):
+                channels_last = True in self._slots.get(source.codes, {})
+                self._slots[output] = {channels_last: self.read_codes(source, channels_last=channels_last)}
+                return True
+            every = np.arange(256, dtype=np.uint8).view(source.params.dtype)
+            real = _core.dequantize(every, source.params.scale, source.params.zero_point)
+            table = _core.quantize(real, params.scale, params.zero_point, dtype=params.dtype)
+            self.add_table(node, source, table, Destination(output, params=params, codes=(output,)))
+            return True
+        channels_last = params.axis is None and self.channels_last(x)
+        slot = self.read(x, channels_last=channels_last)
+        call = partial(_core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis)
+        self.add(node, call, [slot], kind="convert", channels_last=channels_last)
+        return True
+
+    def _refer(self, node: ir.Node, reason: str) -> None:
+        call, sources = reference_call(node, self._model)
+        inputs = [self.read(source) for source in sources]
+        self.add(node, call, inputs, kind="reference", reason=reason, takes_out=False, may_alias=True)
+
+    def _dequantized(self, value: ir.Value, channels_last: bool) -> Slot:
+        quantized = self._quantized[value]
+        params = quantized.params
+        if params.axis is not None and channels_last:
+            return self._reordered(self.read(value))
+        source, slot = self.read_codes(quantized, channels_last=channels_last), Slot(value.name or "", channels_last)
+        call = partial(_core.dequantize, scale=params.scale, zero_point=params.zero_point, axis=params.axis)
+        self.steps.append(Step(value.name or "", "DequantizeLinear", "convert", "", (source,), (slot,), call))
+        return slot
+
+    def _reordered(self, source: Slot) -> Slot:
+        slot = Slot(source.name, not source.channels_last)
+        call = _to_channels_last if slot.channels_last else _to_channels_first
+        self.steps.append(
+            Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call, may_alias=True)
+        )
+        return slot
+
+    def _stored(self, value: ir.Value) -> ir.Value:
+        """The value whose slots hold `value`: the codes behind it, unless it was computed as float."""
+        quantized = self._quantized.get(value)
+        return value if quantized is None or self._slots.get(value) else quantized.codes
+
+    def _observed_slots(self) -> dict[Slot, str]:
+        """The slot that holds each observed value first, in whatever order of axes."""
+        values = {value.name: value for node in self._model.graph for value in node.outputs}
+        values.update({value.name: value for value in self._model.graph.inputs})
+        taps: dict[Slot, str] = {}
+        for name in self._observed:
+            if name not in values:
+                raise ValueError(f"observe: the graph has no value {name!r}")
+            value = values[name]
+            slots = self._slots.get(value)
+            taps[next(iter(slots.values())) if slots else self.read(value)] = name
+        return taps
+
+    def _why_float(self, node: ir.Node) -> str:
+        data = [value for value in node.inputs if value is not None and constant_of(value) is None]
+        if not any(value in self._quantized for value in data):
+            return "its input is not quantized"
+        return "its output is not quantized"
+
+
+def dequantized(codes: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
+    """The real numbers behind `codes`."""
+    if params.axis is None:
+        return _core.dequantize(codes, params.scale, params.zero_point)
+    return _core.dequantize(codes, params.scale, params.zero_point, axis=params.axis)
+
+
+def _params_of(node: ir.Node) -> QuantParams | None:
+    """The constant parameters of a QuantizeLinear or DequantizeLinear; None where they aren't constant, not float32,
+    or per block."""
+    scale = constant_of(node.inputs[1])
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    zero_point = constant_of(given) if given is not None else None
+    if scale is None or scale.dtype != np.float32 or scale.ndim > 1 or (given is not None and zero_point is None):
+        return None
+    if node.attributes.get_int("block_size", 0):
+        return None
+    if zero_point is None:
+        zero_point = np.zeros(scale.shape, _default_dtype(node))
+    if zero_point.dtype.name not in _CODES | {"int32"} or zero_point.shape != scale.shape:
+        return None
+    if scale.size == 1:
+        return QuantParams(scale.reshape(()), zero_point.reshape(()))
+    data = node.inputs[0]
+    if data is None or data.shape is None:
+        return None
+    return QuantParams(scale, zero_point, node.attributes.get_int("axis", 1) % len(data.shape))
+
+
+def _default_dtype(node: ir.Node) -> str:
+    if node.op_type == "QuantizeLinear":
+        return "uint8"
+    codes = node.inputs[0]
+    return "uint8" if codes is None or codes.dtype is None else codes.dtype.numpy().name
+
+
+def _lookup(x: NDArray[Any], *, table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    return _core.lookup(x, table, out=out)
+
+
+def _to_channels_last(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    shape = (x.shape[0], *x.shape[2:], x.shape[1])
+    if x.shape[1] == 1 or math.prod(x.shape[2:]) == 1:
+        return x.reshape(shape)
+    return _core.to_nhwc(x, out=out)
+
+
+def _to_channels_first(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    shape = (x.shape[0], x.shape[-1], *x.shape[1:-1])
+    if x.shape[-1] == 1 or math.prod(x.shape[1:-1]) == 1:
+        return x.reshape(shape)
+    return _core.to_nchw(x, out=out)

@@ -1,0 +1,48 @@
+"""What a session runs: steps that read and write slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from numpy.typing import NDArray
+
+__all__ = ["Kind", "Slot", "Step"]
+
+Kind: TypeAlias = Literal["int8", "float", "reference", "convert"]
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for one array. `channels_last`: the array is stored [batch, spatial..., channels]; the graph's own order
+    otherwise. `constant`: the array, where it is known beforehand."""
+
+    name: str
+    channels_last: bool = False
+    constant: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call. `kind` says what computes it:
+
+    - "int8": a kernel on 8-bit codes (or a move of codes),
+    - "float": a float32 kernel,
+    - "reference": `onnx.reference`, for operators that have no kernel,
+    - "convert": quantizes, dequantizes, or changes the order of axes for the step behind it.
+
+    `reason` says why it isn't int8, or what is worth knowing. `compute(*inputs)` returns one array, or a tuple of them
+    where there are several outputs; with `takes_out` it is called with `out=`, an array to write to, once the shape is
+    known. With `may_alias` the result may be a view of an input.
+    """
+
+    name: str
+    op_type: str
+    kind: Kind
+    reason: str
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+    compute: Callable[..., Any]
+    takes_out: bool = True
+    may_alias: bool = False

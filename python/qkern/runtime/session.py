@@ -1,0 +1,144 @@
+"""Runs ONNX models: int8 where they are quantized, float32 elsewhere."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..fusion import fuse
+from ..model_file import ModelSource, load_model
+from .builder import Builder
+from .frame import Frame, Tap
+from .program import Step
+from .qoperator import expand_qoperators
+from .signature import InputSpec, checked_feeds, input_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_ir as ir
+
+__all__ = ["Session"]
+
+_MOST_SHAPES = 8  # combinations of input shapes whose memory is kept planned
+
+
+class Session:
+    """A model made ready to run.
+
+    `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model` (left as it is): QDQ, QOperator or
+    float32 ONNX. What has no int8 kernel runs in float, and what has no kernel at all through `onnx.reference`; `steps`
+    lists each with its reason. `num_threads`: None is `qkern.get_num_threads()` at each run; results don't depend on it.
+
+    With `observe`, names of float values of the graph, the model is run as it is, without fusion, and `observe()` shows
+    these values.
+
+    Raises FileNotFoundError or ValueError where the model can't be read, ValueError naming the node that nothing can
+    run. A session may be used from several threads.
+    """
+
+    def __init__(self, model: ModelSource, num_threads: int | None = None, *, observe: Sequence[str] = ()) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, not {num_threads}")
+        graph = load_model(model)
+        if graph is model:
+            graph = graph.clone()
+        specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
+        expand_qoperators(graph)
+        if not observe:
+            fuse(graph)
+        builder = Builder(graph, observe)
+        self.steps: tuple[Step, ...] = tuple(builder.steps)
+        self._threads = num_threads
+        self._specs = {spec.name: spec for spec in specs}
+        self._defaults = _defaults(graph)
+        self._inputs = builder.inputs
+        self._outputs = builder.outputs
+        self._taps = builder.taps
+        self._output_specs = _output_specs(graph)
+        self._frames: OrderedDict[tuple[tuple[int, ...], ...], list[Frame]] = OrderedDict()
+
+    def get_inputs(self) -> list[InputSpec]:
+        """What has to be fed: name, dtype and shape of each input."""
+        return [spec for name, spec in self._specs.items() if name not in self._defaults]
+
+    def get_outputs(self) -> list[InputSpec]:
+        """Name, dtype and shape of each output."""
+        return list(self._output_specs)
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[NDArray[Any]]:
+        """Outputs for `feeds` (arrays by input name): all, or those in `output_names`, in that order.
+
+        Raises ValueError naming an input that is missing, unknown, or of another dtype or shape than the model takes,
+        or an output that it doesn't have.
+        """
+        names = list(self._outputs) if output_names is None else list(output_names)
+        for name in names:
+            if name not in self._outputs:
+                raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}")
+        results = self._run(feeds, None)
+        return results if output_names is None else [results[list(self._outputs).index(name)] for name in names]
+
+    def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
+        """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call, and
+        may be stored channels last."""
+        self._run(feeds, tap)
+
+    def _run(self, feeds: Mapping[str, Any], tap: Tap | None) -> list[NDArray[Any]]:
+        arrays = checked_feeds(feeds, self._specs, self._defaults)
+        key = tuple(array.shape for array in arrays.values())
+        idle = self._frames.setdefault(key, [])
+        try:  # another thread may take it between a look and the pop
+            frame = idle.pop()
+        except IndexError:
+            frame = Frame(self.steps, self._inputs, list(self._outputs.values()), self._taps)
+        with _limited_to(self._threads):
+            results = frame.run(arrays, tap)
+        idle.append(frame)
+        self._forget_old_shapes(key)
+        return results
+
+    def _forget_old_shapes(self, latest: tuple[tuple[int, ...], ...]) -> None:
+        try:
+            self._frames.move_to_end(latest)
+            while len(self._frames) > _MOST_SHAPES:
+                self._frames.popitem(last=False)
+        except KeyError:  # another thread was faster
+            pass
+
+
+@contextmanager
+def _limited_to(threads: int | None) -> Iterator[None]:
+    """Kernels called by this thread use `threads` threads."""
+    if threads is None:
+        yield
+        return
+    before = _core.limit_num_threads(threads)
+    try:
+        yield
+    finally:
+        _core.limit_num_threads(before)
+
+
+def _defaults(model: ir.Model) -> dict[str, NDArray[Any]]:
+    found = {}
+    for value in model.graph.inputs:
+        name = value.name or ""
+        if name in model.graph.initializers and value.const_value is not None:
+            found[name] = value.const_value.numpy()
+    return found
+
+
+def _output_specs(model: ir.Model) -> list[InputSpec]:
+    specs = []
+    for value in model.graph.outputs:
+        shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
+        dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
+        specs.append(InputSpec(value.name or "", dtype, shape))
+    return specs
