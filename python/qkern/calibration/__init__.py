@@ -1,6 +1,6 @@
 """Stage 4: what flows through the float model -> a range for each tensor.
 
-Observers (`MinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` choose a range from the summary.
+Observers (`MinMaxObserver`, `MovingAverageMinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` choose a range from the summary.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from .data import Feeds
 from .histogram import HistogramObserver
 from .methods import METHODS
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 from .table import CalibrationTable
 
@@ -21,6 +22,7 @@ __all__ = [
     "HistogramObserver",
     "InputSpec",
     "MinMaxObserver",
+    "MovingAverageMinMaxObserver",
     "Observer",
     "calibrate",
     "input_specs",

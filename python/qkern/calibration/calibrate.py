@@ -13,6 +13,7 @@ from .data import Data, Feeds
 from .histogram import HistogramObserver
 from .methods import get_method
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 from .table import CalibrationTable
 
@@ -27,7 +28,11 @@ Progress: TypeAlias = "Callable[[int, int | None], object]"
 def observer_for(method: str) -> type[Observer]:
     """The cheapest observer that `method` can work from. Raises ValueError for an unknown method."""
     get_method(method)
-    return MinMaxObserver if method == "minmax" else HistogramObserver
+    cheap: dict[str, type[Observer]] = {
+        "minmax": MinMaxObserver,
+        "moving_average_minmax": MovingAverageMinMaxObserver,
+    }
+    return cheap.get(method, HistogramObserver)
 
 
 def calibrate(

@@ -19,7 +19,7 @@ from .progress import progress
 
 __all__ = ["qkern"]
 
-_METHODS = ("minmax", "percentile", "kl", "mse")  # calibration.METHODS, without importing it for --help
+_METHODS = ("minmax", "moving_average_minmax", "percentile", "kl", "l2", "mse", "auto")  # calibration.METHODS, without importing it for --help
 
 _model = click.argument("model", type=click.Path(path_type=Path))
 _data = click.option(
