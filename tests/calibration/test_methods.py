@@ -261,8 +261,8 @@ def test_an_unknown_method_is_named_with_those_there_are():
 
 
 def pytorch_search(counts):
-    """`_non_linear_param_search` and `_compute_quantization_error` of torch.ao.quantization.HistogramObserver (2.5), line
-    by line, with NumPy for torch; bins are 1 wide and start at 0."""
+    """`_non_linear_param_search` and `_compute_quantization_error` of torch.ao.quantization.HistogramObserver (2.5),
+    line by line, with NumPy for torch; bins are 1 wide and start at 0."""
     bins, codes = counts.size, 256
     histogram = counts.astype(np.float64)
 

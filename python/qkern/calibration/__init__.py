@@ -1,6 +1,7 @@
 """Stage 4: what flows through the float model -> a range for each tensor.
 
-Observers (`MinMaxObserver`, `MovingAverageMinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` choose a range from the summary.
+Observers (`MinMaxObserver`, `HistogramObserver`, `MovingAverageMinMaxObserver`) summarize a tensor; `METHODS` choose a
+range from the summary.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .methods import METHODS
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
+from .samples import KeptSamples
 from .table import CalibrationTable
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Feeds",
     "HistogramObserver",
     "InputSpec",
+    "KeptSamples",
     "MinMaxObserver",
     "MovingAverageMinMaxObserver",
     "Observer",

@@ -15,6 +15,7 @@ from .methods import get_method
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
+from .samples import KeptSamples
 from .table import CalibrationTable
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ def calibrate(
     observer: type[Observer] | None = None,
     num_threads: int | None = None,
     progress: Progress | None = None,
+    keep: KeptSamples | None = None,
 ) -> CalibrationTable:
     """The table of `tensors`, values of the float `model`, over all of `data` (see `data.Feeds` for its forms).
 
     Each tensor gets an observer of its own: `observer`, or the cheapest that `method` can work from. Data streams
     through: memory doesn't grow with it. `progress(done, total)` is called with the number of samples before the first
-    batch and after each; total is None where only the end of the data will tell.
+    batch and after each; total is None where only the end of the data will tell. `keep` sees every feed.
 
     Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
     (naming the tensor and the sample).
@@ -73,6 +75,8 @@ def calibrate(
                 raise ValueError(f"tensor {name!r}: {error}, {_sample(array, first, size)}") from error
 
         session.observe(feed, tap)
+        if keep is not None:
+            keep.add(feed)
         done += size
         if progress is not None:
             progress(done, feeds.samples)

@@ -3,8 +3,8 @@
 The algorithm of `torch.ao.quantization.HistogramObserver` (`_non_linear_param_search`): from the whole range, the end
 to move next is that whose quantile (1e-5 of the numbers at a time) skips more bins; the search stops at the first move
 that raises the error. The error (`_compute_quantization_error`) takes numbers as spread evenly over their bin and codes
-as the middles of 256 equal intervals of the range; what lies outside counts to the first or last of them. mse.py has the
-same objective, for the real codes and without the greedy path.
+as the middles of 256 equal intervals of the range; what lies outside counts to the first or last of them. mse.py has
+the same objective, for the real codes and without the greedy path.
 
 Bins here are powers of two wide and not `(max - min) / 2048`: the search runs over those that the extremes lie in.
 """

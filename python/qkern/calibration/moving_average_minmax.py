@@ -3,8 +3,8 @@
     low  <- low  + 0.01 * (min(batch) - low)          high likewise; the first batch sets both
 
 PyTorch's `MovingAverageMinMaxObserver`, with its averaging constant. One odd batch moves the range by 1 % of its
-distance and no more, where MinMax keeps it for ever. The result depends on how the data is cut into batches and on their
-order, so it is the one observer that doesn't merge: data has to come in one stream.
+distance and no more, where MinMax keeps it for ever. The result depends on how the data is cut into batches and on
+their order, so it is the one observer that doesn't merge: data has to come in one stream.
 """
 
 from __future__ import annotations

@@ -19,7 +19,9 @@ from .progress import progress
 
 __all__ = ["qkern"]
 
-_METHODS = ("minmax", "moving_average_minmax", "percentile", "kl", "l2", "mse", "auto")  # calibration.METHODS, without importing it for --help
+# calibration.METHODS, without importing it for --help
+_METHODS = ("minmax", "moving_average_minmax", "percentile", "kl", "l2", "mse", "auto")
+_EFFORTS = ("fast", "balanced", "best")  # conversion.EFFORTS
 
 _model = click.argument("model", type=click.Path(path_type=Path))
 _data = click.option(
@@ -51,6 +53,13 @@ def qkern() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
+@click.option(
+    "--effort",
+    type=click.Choice(_EFFORTS),
+    default="balanced",
+    show_default=True,
+    help="Ranges only, or corrections too.",
+)
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
 @_threads
 def quantize(
@@ -59,6 +68,7 @@ def quantize(
     output: Path,
     target: str,
     method: str | None,
+    effort: str,
     exclude: tuple[str, ...],
     threads: int | None,
 ) -> None:
@@ -76,7 +86,9 @@ def quantize(
             seen = done
             show(done, total)
 
-        quantized = quantize_model(model, data, target, method, exclude, num_threads=threads, progress=count)
+        quantized = quantize_model(
+            model, data, target, method, exclude, effort=effort, num_threads=threads, progress=count
+        )
     quantized.save(output)
     report, out = quantized.report, _out()
     rows = [
@@ -87,6 +99,11 @@ def quantize(
         ("time", time_of(time.perf_counter() - start)),
     ]
     out.print(pairs(str(output), rows))
+    if report.corrections:
+        tried = (
+            (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections
+        )
+        out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report.left_float:
         rows_left = ((layer.name, layer.op_type, layer.reason) for layer in report.left_float)
         out.print(table("stay in float", ("layer", "operator", "why"), rows_left))

@@ -52,7 +52,7 @@ class Frame:
         self._constants = [slot.constant for slot in slots]
         self._inputs = [(name, self._index[slot]) for name, slot in inputs.items()]
         self._outputs = [self._index[slot] for slot in outputs]
-        self._taps = {self._index[slot]: name for slot, name in taps.items()}
+        self._taps = {self._index[slot]: (name, slot.channels_last) for slot, name in taps.items()}
         self._steps = steps
         self._reads = [tuple(self._index[slot] for slot in step.inputs) for step in steps]
         self._writes = [tuple(self._index[slot] for slot in step.outputs) for step in steps]
@@ -65,7 +65,7 @@ class Frame:
         for name, index in self._inputs:
             arrays[index] = feeds[name]
             if tap is not None and index in self._taps:
-                tap(self._taps[index], feeds[name])
+                self._show(tap, index, feeds[name])
         roots = {index: index for index in range(len(arrays))}
         recorded: list[_Form | None] = [None] * len(self._steps)
         buffers = self._buffers
@@ -86,7 +86,7 @@ class Frame:
             if tap is not None:
                 for index in writes:
                     if index in self._taps:
-                        tap(self._taps[index], arrays[index])
+                        self._show(tap, index, arrays[index])
             for index in self._frees[number]:
                 arrays[index] = None
         results = [arrays[index] for index in self._outputs]
@@ -94,9 +94,7 @@ class Frame:
             self._plan(recorded, roots)
         return self._own(results, feeds)
 
-    def _record(
-        self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]
-    ) -> _Form | None:
+    def _record(self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]) -> _Form | None:
         """What a buffer is planned for; None where the step brings its own memory."""
         if step.may_alias:
             for index, source in zip(self._reads[number], read, strict=True):
@@ -110,6 +108,10 @@ class Frame:
             for index, source in zip(self._reads[number], read, strict=True):
                 if _overlap(result, source):
                     roots[written] = roots[index]
+
+    def _show(self, tap: Tap, index: int, array: NDArray[Any]) -> None:
+        name, channels_last = self._taps[index]
+        tap(name, np.moveaxis(array, -1, 1) if channels_last else array)
 
     def _last_reads(self) -> list[list[int]]:
         """For each step the slots that nothing reads after it."""

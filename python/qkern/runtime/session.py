@@ -81,13 +81,15 @@ class Session:
         names = list(self._outputs) if output_names is None else list(output_names)
         for name in names:
             if name not in self._outputs:
-                raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}")
+                raise ValueError(
+                    f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}"
+                )
         results = self._run(feeds, None)
         return results if output_names is None else [results[list(self._outputs).index(name)] for name in names]
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
-        """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call, and
-        may be stored channels last."""
+        """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
+        has the value's order of axes but may be a view of one that is stored in another."""
         self._run(feeds, tap)
 
     def _run(self, feeds: Mapping[str, Any], tap: Tap | None) -> list[NDArray[Any]]:
