@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, observer_for
-from .conversion import EFFORTS, ConversionReport, convert, refine, tensors_to_observe
+from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
+from .conversion.convert import prepared
+from .conversion.plan import make_plan
 from .fusion import Fused, fuse
 from .model_file import ModelSource, load_model, save_model
+from .report.analysis import weight_ratio
+from .report.deviation import Deviation
 from .target import Target, get_target
 
 if TYPE_CHECKING:
@@ -18,10 +26,13 @@ if TYPE_CHECKING:
 
     from .calibration.calibrate import Progress
     from .calibration.data import Data
+    from .conversion.plan import Layer
     from .conversion.refine import Stage
     from .runtime.session import Session
 
 __all__ = ["QuantizedModel", "quantize_model"]
+
+METRICS = ("agreement", "cosine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +40,8 @@ class QuantizedModel:
     """What `quantize_model` gives back.
 
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
-    with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen.
+    with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
+    search for layers to leave in float found, where there was a demand.
     """
 
     model: ir.Model
@@ -38,6 +50,7 @@ class QuantizedModel:
     fused: tuple[Fused, ...]
     target: Target
     method: str
+    budget: BudgetResult | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -52,12 +65,16 @@ class QuantizedModel:
 
 def quantize_model(
     model: ModelSource,
-    data: Data,
+    data: Data | None,
     target: str | Target = "auto",
     method: str | None = None,
     exclude: Collection[str] = (),
     *,
-    effort: str = "balanced",
+    effort: str | None = None,
+    table: CalibrationTable | str | os.PathLike[str] | None = None,
+    budget: float | None = None,
+    max_drop: float | None = None,
+    metric: str = "agreement",
     num_threads: int | None = None,
     progress: Progress | None = None,
     stage: Stage | None = None,
@@ -71,19 +88,23 @@ def quantize_model(
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
     `exclude`: nodes to leave in float, by node name or operator type.
-    `effort`: "fast" chooses ranges only; "balanced" also equalizes channels, corrects biases and clips weights; "best"
-    also rounds weights by AdaRound. Each of these is kept only where it brings the outputs on calibration samples
-    nearer to the float ones; `report.corrections` says what it did. They need up to 128 of the samples again and again:
-    these are kept in memory (256 MB at most).
-    `stage(name)` is called as each correction begins.
-    `progress(done, total)` is called as samples have been seen; total may be None.
+    `effort`: "fast" chooses ranges only; "balanced", the default, also equalizes channels, corrects biases and clips
+    weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each of these is kept only where
+    it brings the outputs on calibration samples nearer to the float ones; `report.corrections` says what it did. They
+    need up to 128 of the samples again and again: these are kept in memory (256 MB at most).
+    `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
+    run at all, which leaves the effort "fast" and no budget.
+    `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
+    to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
+    Measured on the kept samples.
+    `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
+    correction begins.
 
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method or node, for no data, for arrays that don't fit the model's inputs, and for NaN or infinity,
-    naming the tensor and the sample.
+    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, and for
+    NaN or infinity, naming the tensor and the sample.
     """
-    if effort not in EFFORTS:
-        raise ValueError(f"effort: {effort!r} is not one of {', '.join(EFFORTS)}")
+    effort = _checked_effort(effort, data, table, budget, max_drop, metric)
     preset = get_target(target)
     free = method is None
     method = preset.method if method is None else method
@@ -95,30 +116,138 @@ def quantize_model(
         graph = graph.clone()
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
-    kept = KeptSamples() if effort != "fast" else None
-    # An iterator goes once: what it gave and was kept has to do for the models after the first.
-    again = None if isinstance(data, Iterator) else data
+    demanded = budget is not None or max_drop is not None
+    kept = KeptSamples() if effort != "fast" or demanded else None
 
     def observe(model: ir.Model, source: Data, keep: KeptSamples | None) -> CalibrationTable:
         return calibrate(
             model, source, tensors, observer=observer, num_threads=num_threads, progress=progress, keep=keep
         )
 
-    table = observe(graph, data, kept)
-    if kept is None:
-        quantized, report = convert(graph, table, preset, method=method, exclude=exclude)
-        return QuantizedModel(quantized, report, table, fused, preset, method)
-    refined = refine(
-        graph,
-        table,
-        kept,
-        preset,
-        method=method,
-        method_is_free=free,
-        exclude=exclude,
-        effort=effort,
-        recalibrate=lambda other: observe(other, kept if again is None else again, None),
-        num_threads=num_threads,
-        stage=stage,
-    )
-    return QuantizedModel(refined.model, refined.report, refined.table, fused, preset, refined.method)
+    if data is not None:
+        table = observe(graph, data, kept)
+    elif not isinstance(table, CalibrationTable):
+        assert table is not None
+        table = CalibrationTable.load(table)
+    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+    base = graph
+    if effort == "fast":
+
+        def without(names: Collection[str]) -> tuple[ir.Model, ConversionReport]:
+            return convert(graph, table, preset, method=method, exclude={*excluded, *names})
+
+        quantized, report = without(())
+    else:
+        assert kept is not None
+        # An iterator goes once: what it gave and was kept has to do for the models after the first.
+        again = kept if isinstance(data, Iterator) else data
+        refined = refine(
+            graph,
+            table,
+            kept,
+            preset,
+            method=method,
+            method_is_free=free,
+            exclude=excluded,
+            effort=effort,
+            recalibrate=lambda other: observe(other, again, None),
+            num_threads=num_threads,
+            stage=stage,
+        )
+        quantized, report, table, method = refined.model, refined.report, refined.table, refined.method
+        without, base = refined.without, refined.float_model
+    result = QuantizedModel(quantized, report, table, fused, preset, method)
+    if not demanded:
+        return result
+    assert kept is not None
+    measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, threads=num_threads)
+    least = budget if budget is not None else 1 - (max_drop or 0.0)
+    return _within_budget(result, base, excluded, without, measure, least, stage)
+
+
+def _checked_effort(
+    effort: str | None, data: object, table: object, budget: float | None, max_drop: float | None, metric: str
+) -> str:
+    if effort is None:
+        effort = "fast" if data is None else "balanced"
+    if effort not in EFFORTS:
+        raise ValueError(f"effort: {effort!r} is not one of {', '.join(EFFORTS)}")
+    if metric not in METRICS:
+        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    if budget is not None and max_drop is not None:
+        raise ValueError("budget and max_drop: one demand at a time")
+    if data is None:
+        if table is None:
+            raise ValueError("data: there is neither data nor a table to take ranges from")
+        if effort != "fast" or budget is not None or max_drop is not None:
+            raise ValueError("data: corrections and budgets need samples; a table alone is enough for effort 'fast'")
+    elif table is not None:
+        raise ValueError("table: there is data to calibrate on; give one of the two")
+    return effort
+
+
+def _measure(
+    model: ir.Model,
+    samples: KeptSamples,
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
+    names: Collection[str],
+    *,
+    metric: str | None,
+    threads: int | None,
+) -> float:
+    """SQNR in dB (`metric` None), agreement of the first output's top-1, or cosine, with `names` in float."""
+    from .runtime.session import Session
+
+    sessions = [Session(each, num_threads=threads) for each in (model, without(names)[0])]
+    deviation, same = Deviation(), []
+    for feed in samples:
+        outputs = [session.run(None, feed) for session in sessions]
+        for f, q in zip(*outputs, strict=True):
+            if f.dtype.kind == "f":
+                deviation.add(f, q)
+        if metric == "agreement":
+            f, q = outputs[0][0], outputs[1][0]
+            if f.ndim != 2:
+                raise ValueError("metric: agreement needs a first output [samples, classes]")
+            same.append(f.argmax(axis=1) == q.argmax(axis=1))
+    if metric == "agreement":
+        return float(np.concatenate(same).mean())
+    return deviation.cosine if metric == "cosine" else deviation.sqnr_db
+
+
+def _within_budget(
+    result: QuantizedModel,
+    model: ir.Model,
+    excluded: Collection[str],
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
+    measure: Callable[[Collection[str]], float],
+    least: float,
+    stage: Stage | None,
+) -> QuantizedModel:
+    layers = [each for each in make_plan(prepared(model), excluded).layers.values() if not each.shares_params]
+    by_name = {str(layer.node.name): layer for layer in layers}
+    operations = {name: _operations(layer) for name, layer in by_name.items()}
+    found = search_budget(operations, measure, least, stage if stage is not None else (lambda name: None))
+    if not found.in_float:
+        return replace(result, budget=found)
+    quantized, report = without([cost.name for cost in found.in_float])
+    words = {cost.name: _reason(cost.gain, by_name[cost.name], found) for cost in found.in_float}
+    kept = tuple(replace(each, reason=words.get(each.name, each.reason)) for each in report.layers)
+    report = replace(report, layers=kept, corrections=result.report.corrections)
+    return replace(result, model=quantized, report=report, budget=found)
+
+
+def _reason(gain: float, layer: Layer, found: BudgetResult) -> str:
+    ratio = weight_ratio(layer)
+    tail = "" if ratio is None else f", per-channel range ratio {ratio:.3g}"
+    return f"stays float: {gain:+.4g} alone, on {found.all_int8:.4g} with everything in int8{tail}"
+
+
+def _operations(layer: Layer) -> float:
+    """Multiplications per sample, as far as shapes are known."""
+    shape = layer.outputs[0].shape
+    sizes = [] if shape is None else [size if isinstance(size, int) else 1 for size in tuple(shape)[1:]]
+    positions = math.prod(sizes)
+    if layer.weight_shape is None or layer.weight_axis is None:
+        return float(positions)
+    return float(positions) * math.prod(layer.weight_shape) / layer.weight_shape[layer.weight_axis]

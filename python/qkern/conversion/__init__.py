@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from .adaround import round_weights
 from .bias_correction import correct_biases
+from .budget import BudgetResult, search_budget
 from .convert import convert, tensors_to_observe
 from .cross_layer_equalization import equalize
+from .range_search import ChosenRanges
 from .ranges import RangeTable
 from .refine import EFFORTS, refine
 from .report import ConversionReport, CorrectionReport, LayerReport
@@ -18,12 +20,15 @@ from .weight_clipping import clip_weights
 __all__ = [
     "CORRECTIONS",
     "EFFORTS",
+    "BudgetResult",
+    "ChosenRanges",
     "ConversionReport",
     "CorrectionReport",
     "LayerReport",
     "RangeTable",
     "convert",
     "refine",
+    "search_budget",
     "tensors_to_observe",
 ]
 

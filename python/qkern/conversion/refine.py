@@ -53,6 +53,7 @@ class Refined:
     methods: Mapping[str, str]
     weights: Mapping[str, QuantizedWeight]
     equalized: tuple[Equalized, ...]
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]]  # the same, with more nodes left in float
 
 
 @dataclass
@@ -66,6 +67,7 @@ class _State:
     float_outputs: bool = False
     methods: Mapping[str, str] = field(default_factory=dict)  # of single tensors
     equalized: tuple[Equalized, ...] = ()
+    with_biases: Callable[[Collection[str]], ir.Model] | None = None  # corrected biases but for those nodes'
     sqnr: float = -np.inf
 
 
@@ -83,7 +85,8 @@ class _Trial:
     ) -> None:
         from ..runtime.session import Session
 
-        self.target, self.exclude, self.threads, self.stage = target, exclude, num_threads, stage
+        self.target, self.threads, self.stage = target, num_threads, stage
+        self.exclude = {exclude} if isinstance(exclude, str) else set(exclude)
         self.reports: list[CorrectionReport] = []
         self._feeds: list[Feed] = []
         count = 0
@@ -110,14 +113,14 @@ class _Trial:
             float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else float("inf" if noise == 0 else "-inf")
         )
 
-    def convert(self, state: _State) -> tuple[ir.Model, ConversionReport]:
-        """The int8 model of `state`."""
+    def convert(self, state: _State, without: Collection[str] = ()) -> tuple[ir.Model, ConversionReport]:
+        """The int8 model of `state`, with the nodes named by `without` in float."""
         return convert(
-            state.model,
+            state.model if not without or state.with_biases is None else state.with_biases(without),
             ChosenRanges(state.table, state.methods),
             self.target,
             method=state.method,
-            exclude=self.exclude,
+            exclude={*self.exclude, *without},
             weights=state.weights,
             float_outputs=state.float_outputs,
         )
@@ -164,7 +167,15 @@ def refine(
     quantized, report = trial.convert(state)
     report = replace(report, corrections=tuple(trial.reports))
     return Refined(
-        quantized, report, state.model, state.table, state.method, state.methods, state.weights, state.equalized
+        quantized,
+        report,
+        state.model,
+        state.table,
+        state.method,
+        state.methods,
+        state.weights,
+        state.equalized,
+        lambda without: trial.convert(state, without),
     )
 
 
@@ -216,9 +227,12 @@ def _corrected(trial: _Trial, state: _State, samples: Iterable[Feed], *, covaria
     scheme = trial.target.weight
 
     def with_biases(weights: Mapping[str, QuantizedWeight]) -> _State:
-        model, own = _planned(base, trial.exclude)
-        correct_biases(model, list(own.layers.values()), weights, moments)
-        return replace(state, model=model, weights=weights)
+        def corrected(without: Collection[str]) -> ir.Model:
+            model, own = _planned(base, {*trial.exclude, *without})
+            correct_biases(model, list(own.layers.values()), weights, moments)
+            return model
+
+        return replace(state, model=corrected(()), weights=weights, with_biases=corrected)
 
     nearest = nearest_weights(layers, scheme)
     trial.stage("bias correction")
