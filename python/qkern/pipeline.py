@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,7 @@ def quantize_model(
     *,
     effort: str | None = None,
     table: CalibrationTable | str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     budget: float | None = None,
     max_drop: float | None = None,
     metric: str = "agreement",
@@ -94,6 +96,8 @@ def quantize_model(
     need up to 128 of the samples again and again: these are kept in memory (256 MB at most).
     `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
     run at all, which leaves the effort "fast" and no budget.
+    `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
+    there from an interrupted run with the same data is resumed.
     `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
     to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
     Measured on the kept samples.
@@ -119,31 +123,42 @@ def quantize_model(
     demanded = budget is not None or max_drop is not None
     kept = KeptSamples() if effort != "fast" or demanded else None
 
-    def observe(model: ir.Model, source: Data, keep: KeptSamples | None) -> CalibrationTable:
+    def observe(
+        model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
+    ) -> CalibrationTable:
         return calibrate(
-            model, source, tensors, observer=observer, num_threads=num_threads, progress=progress, keep=keep
+            model, source, tensors, observer=observer, num_threads=num_threads, progress=progress, keep=keep, into=into
         )
 
     if data is not None:
-        table = observe(graph, data, kept)
-    elif not isinstance(table, CalibrationTable):
+        found = CalibrationTable()
+        if checkpoint is not None and Path(checkpoint).exists():
+            found = CalibrationTable.load(checkpoint)
+        try:
+            observe(graph, data, kept, found)
+        finally:
+            if checkpoint is not None and found.samples:
+                found.save(checkpoint)
+    elif isinstance(table, CalibrationTable):
+        found = table
+    else:
         assert table is not None
-        table = CalibrationTable.load(table)
+        found = CalibrationTable.load(table)
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     base = graph
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = partial(
+        _convert_without, graph, found, preset, method, excluded
+    )
     if effort == "fast":
-
-        def without(names: Collection[str]) -> tuple[ir.Model, ConversionReport]:
-            return convert(graph, table, preset, method=method, exclude={*excluded, *names})
-
         quantized, report = without(())
     else:
         assert kept is not None
+        assert data is not None
         # An iterator goes once: what it gave and was kept has to do for the models after the first.
         again = kept if isinstance(data, Iterator) else data
         refined = refine(
             graph,
-            table,
+            found,
             kept,
             preset,
             method=method,
@@ -154,15 +169,26 @@ def quantize_model(
             num_threads=num_threads,
             stage=stage,
         )
-        quantized, report, table, method = refined.model, refined.report, refined.table, refined.method
+        quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base = refined.without, refined.float_model
-    result = QuantizedModel(quantized, report, table, fused, preset, method)
+    result = QuantizedModel(quantized, report, found, fused, preset, method)
     if not demanded:
         return result
     assert kept is not None
     measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, threads=num_threads)
     least = budget if budget is not None else 1 - (max_drop or 0.0)
     return _within_budget(result, base, excluded, without, measure, least, stage)
+
+
+def _convert_without(
+    model: ir.Model,
+    table: CalibrationTable,
+    target: Target,
+    method: str,
+    exclude: Collection[str],
+    names: Collection[str],
+) -> tuple[ir.Model, ConversionReport]:
+    return convert(model, table, target, method=method, exclude={*exclude, *names})
 
 
 def _checked_effort(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CANDIDATES", "auto_range", "best_method"]
 
+Candidate: TypeAlias = "Callable[[HistogramObserver, Scheme], tuple[float, float]]"
+
 # Of equally good ones the first: none clips less than minmax.
-CANDIDATES = {
+CANDIDATES: dict[str, Candidate] = {
     "minmax": minmax_range,
     "percentile": percentile_range,
     "kl": kl_range,

@@ -49,26 +49,35 @@ def qkern() -> None:
 
 @qkern.command()
 @_model
-@_data
+@click.option("--data", type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
+@click.option("--effort", type=click.Choice(_EFFORTS), help="Corrections to try (default: balanced).")
 @click.option(
-    "--effort",
-    type=click.Choice(_EFFORTS),
-    default="balanced",
-    show_default=True,
-    help="Ranges only, or corrections too.",
+    "--calibration-table",
+    "table_path",
+    type=click.Path(path_type=Path),
+    help="Without --data: ranges from this table, effort fast. With --data: saved there, resumed from there.",
 )
+@click.option("--budget", metavar="DB", help="Leave the fewest layers in float for this SQNR, as in 30dB.")
+@click.option("--max-drop", type=click.FloatRange(0, 1), help="The same for the share of samples with another top-1.")
+@click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
+@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
 @_threads
 def quantize(
     model: Path,
-    data: Path,
+    data: Path | None,
     output: Path,
     target: str,
     method: str | None,
-    effort: str,
+    effort: str | None,
+    table_path: Path | None,
+    budget: str | None,
+    max_drop: float | None,
+    in_words: bool,
+    report_path: Path | None,
     exclude: tuple[str, ...],
     threads: int | None,
 ) -> None:
@@ -76,24 +85,33 @@ def quantize(
     from ..pipeline import quantize_model
     from ..report.compare import model_bytes
 
-    refuse_unwritable(output, inputs=(model,))
+    for path in (output, report_path, None if data is None else table_path):
+        if path is not None:
+            refuse_unwritable(path, inputs=(model,))
     start = time.perf_counter()
-    seen = 0
     with progress("calibrating", _err()) as show:
-
-        def count(done: int, total: int | None) -> None:
-            nonlocal seen
-            seen = done
-            show(done, total)
-
         quantized = quantize_model(
-            model, data, target, method, exclude, effort=effort, num_threads=threads, progress=count
+            model,
+            data,
+            target,
+            method,
+            exclude,
+            effort=effort,
+            table=table_path if data is None else None,
+            checkpoint=None if data is None else table_path,
+            budget=_decibels(budget),
+            max_drop=max_drop,
+            num_threads=threads,
+            progress=show,
         )
     quantized.save(output)
     report, out = quantized.report, _out()
     rows = [
         ("target", f"{quantized.target.name}: {quantized.target.why}"),
-        ("calibrated", f"{len(quantized.table)} tensors on {seen} samples, method {quantized.method}"),
+        (
+            "calibrated",
+            f"{len(quantized.table)} tensors on {quantized.table.samples} samples, method {quantized.method}",
+        ),
         ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
         ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
         ("time", time_of(time.perf_counter() - start)),
@@ -104,7 +122,14 @@ def quantize(
             (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
-    if report.left_float:
+    if quantized.budget is not None:
+        found = quantized.budget
+        words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
+        out.print(f"budget: {words}" + ("" if found.met else "; the demand is NOT met"))
+    if in_words:
+        for layer in report.left_float:
+            out.print(f"{layer.op_type} {layer.name}: {layer.reason}")
+    elif report.left_float:
         rows_left = ((layer.name, layer.op_type, layer.reason) for layer in report.left_float)
         out.print(table("stay in float", ("layer", "operator", "why"), rows_left))
 
@@ -211,6 +236,17 @@ def demo(target: str, threads: int | None) -> None:
     from ..demo.run import run_demo
 
     run_demo(_out(), target=target, num_threads=threads)
+
+
+def _decibels(text: str | None) -> float | None:
+    """30, 30dB or "30 dB" as a number."""
+    if text is None:
+        return None
+    number = text.lower().removesuffix("db").strip()
+    try:
+        return float(number)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a number of decibels", param_hint="--budget") from None
 
 
 def _load_labels(path: Path) -> Any:

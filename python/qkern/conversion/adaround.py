@@ -66,7 +66,7 @@ def round_rows(
     matrix = covariance.copy()
     np.fill_diagonal(matrix, variance + max(_DAMPING * float(variance.mean()), np.finfo(np.float64).tiny))
     step = scales[:, None]
-    codes = np.clip(np.rint(rows / step), *limits)
+    codes: NDArray[np.float64] = np.clip(np.rint(rows / step), *limits)
     error = codes * step - rows
     gradient = error @ matrix
     columns = np.ascontiguousarray(matrix)

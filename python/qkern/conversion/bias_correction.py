@@ -46,7 +46,7 @@ def correct_biases(
         old: NDArray[np.float32] | None = np.zeros(1, np.float32) if value is None else constant_of(value)
         if old is None:
             continue
-        bias = np.float32(old.reshape(-1).astype(np.float64) + shift)
+        bias = np.asarray(old.reshape(-1).astype(np.float64) + shift, np.float32)
         if index >= len(node.inputs):
             node.resize_inputs(index + 1)
         graph = node.graph

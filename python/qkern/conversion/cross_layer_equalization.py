@@ -206,5 +206,5 @@ def _apply(model: ir.Model, layer: Layer, channels: Channels, factors: NDArray[n
         old = constant_of(bias)
         assert bias is not None
         assert old is not None
-        new = np.float32(old.reshape(-1) * up)
+        new = np.asarray(old.reshape(-1) * up, np.float32)
         node.replace_input_with(layer.bias, add_initializer(model.graph, f"{bias.name}.equalized", new))

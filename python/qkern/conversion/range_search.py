@@ -1,7 +1,7 @@
 """Range search: the method is chosen per tensor, by what it does to the model's outputs.
 
-A method knows the numbers of one tensor and not what they are worth: in one tensor an outlier is noise, in another it is
-the class. So each tensor in turn, in the order of the graph, tries the ranges of the other methods, and the one that
+A method knows the numbers of one tensor and not what they are worth: in one tensor an outlier is noise, in another it
+is the class. So each tensor in turn, in the order of the graph, tries the ranges of the other methods, and the one that
 brings the outputs nearest to the float ones stays. Greedy search over the very objective, as in Wu et al. (EasyQuant,
 arXiv 2006.16669), with the methods' ranges as candidates.
 """
@@ -34,19 +34,19 @@ class ChosenRanges:
 
 
 def search_ranges(
-    table: CalibrationTable,
+    ranges: ChosenRanges,
     scheme: Scheme,
     method: str,
     sqnr: Callable[[Mapping[str, str]], float],
     stage: Callable[[str], object],
 ) -> dict[str, str]:
-    """Methods by tensor, of those tensors for which another one than `method` is better. `sqnr(methods)` is that of the
-    int8 model in dB."""
-    chosen: dict[str, str] = {}
+    """Methods by tensor: those of `ranges`, and of the tensors for which another one than that or than `method` is
+    better. `sqnr(methods)` is that of the int8 model in dB."""
+    table, chosen = ranges.table, dict(ranges.methods)
     best = sqnr(chosen)
     for number, name in enumerate(table):
         stage(f"range search: tensor {number + 1} of {len(table)}")
-        tried = [table.quant_params(name, scheme, method)]
+        tried = [ranges.quant_params(name, scheme, method)]
         for candidate in CANDIDATES:
             params = table.quant_params(name, scheme, candidate)
             if any(_alike(params, other) for other in tried):

@@ -158,10 +158,13 @@ def refine(
     state = _State(model, table, method)
     state.sqnr = trial.sqnr(state)
     state = trial.better("float outputs", state, replace(state, float_outputs=True))
-    state = _equalized(trial, state, samples, recalibrate)
     if method_is_free:
         state = _best_method(trial, state)
-    state = _corrected(trial, state, samples, covariance=effort == "best")
+        # Pixels lie on a grid of 256 numbers from end to end: the whole range may hit it, any other one can't.
+        inputs = {str(value.name): "minmax" for value in model.graph.inputs if str(value.name) in table}
+        if state.method != "minmax" and inputs:
+            state = trial.better("whole range of the inputs", state, replace(state, methods=inputs))
+    state = _corrected(trial, state, samples, recalibrate, covariance=effort == "best")
     if method_is_free and effort == "best":
         state = _searched(trial, state)
     quantized, report = trial.convert(state)
@@ -184,18 +187,6 @@ def _planned(model: ir.Model, exclude: Collection[str]) -> tuple[ir.Model, Plan]
     return copy, make_plan(copy, exclude)
 
 
-def _equalized(
-    trial: _Trial, state: _State, samples: Iterable[Feed], recalibrate: Callable[[ir.Model], CalibrationTable]
-) -> _State:
-    trial.stage("cross-layer equalization")
-    model, plan = _planned(state.model, trial.exclude)
-    changed = equalize(model, plan, observe_channels(model, plan, samples, num_threads=trial.threads))
-    if not changed:
-        return state
-    candidate = replace(state, model=model, table=recalibrate(model), equalized=tuple(changed))
-    return trial.better("cross-layer equalization", state, candidate, f"{len(changed)} tensors")
-
-
 def _best_method(trial: _Trial, state: _State) -> _State:
     trial.stage("ranges")
     for method in _METHODS:
@@ -206,43 +197,74 @@ def _best_method(trial: _Trial, state: _State) -> _State:
 
 def _searched(trial: _Trial, state: _State) -> _State:
     methods = search_ranges(
-        state.table,
+        ChosenRanges(state.table, state.methods),
         trial.target.activation,
         state.method,
         lambda methods: trial.sqnr(replace(state, methods=methods), _BATCHES_SEARCHED),
         trial.stage,
     )
-    if not methods:
+    if methods == state.methods:
         return state
     note = f"{len(methods)} tensors by another method than {state.method}"
     return trial.better("range search", state, replace(state, methods=methods), note)
 
 
-def _corrected(trial: _Trial, state: _State, samples: Iterable[Feed], *, covariance: bool) -> _State:
-    """Weight clipping, bias correction and, with `covariance`, AdaRound."""
-    trial.stage("moments of the layers' inputs")
-    base, plan = _planned(state.model, trial.exclude)
-    layers = list(plan.layers.values())
-    moments = observe_moments(base, layers, samples, covariance=covariance, num_threads=trial.threads)
-    scheme = trial.target.weight
+class _Layers:
+    """The layers of a float model that are not corrected yet, what they see, and their biases for rounded weights."""
 
-    def with_biases(weights: Mapping[str, QuantizedWeight]) -> _State:
-        def corrected(without: Collection[str]) -> ir.Model:
-            model, own = _planned(base, {*trial.exclude, *without})
-            correct_biases(model, list(own.layers.values()), weights, moments)
+    def __init__(self, trial: _Trial, state: _State, samples: Iterable[Feed], covariance: bool) -> None:
+        self._trial, self._state = trial, state
+        self._model, plan = _planned(state.model, trial.exclude)
+        self.layers = list(plan.layers.values())
+        self.moments = observe_moments(
+            self._model, self.layers, samples, covariance=covariance, num_threads=trial.threads
+        )
+
+    def corrected(self, weights: Mapping[str, QuantizedWeight]) -> _State:
+        """The state with these weights, and biases that go with them."""
+
+        def with_biases(without: Collection[str]) -> ir.Model:
+            model, plan = _planned(self._model, {*self._trial.exclude, *without})
+            correct_biases(model, list(plan.layers.values()), weights, self.moments)
             return model
 
-        return replace(state, model=corrected(()), weights=weights, with_biases=corrected)
+        return replace(self._state, model=with_biases(()), weights=weights, with_biases=with_biases)
 
-    nearest = nearest_weights(layers, scheme)
+
+def _corrected(
+    trial: _Trial,
+    state: _State,
+    samples: Iterable[Feed],
+    recalibrate: Callable[[ir.Model], CalibrationTable],
+    *,
+    covariance: bool,
+) -> _State:
+    """Bias correction, equalization, weight clipping and, with `covariance`, AdaRound.
+
+    All but the first are measured with bias correction: without it, what it would take away hides the rest.
+    """
+    scheme = trial.target.weight
     trial.stage("bias correction")
-    best = trial.better("bias correction", state, with_biases(nearest))
+    own = _Layers(trial, state, samples, covariance)
+    nearest = nearest_weights(own.layers, scheme)
+    best = trial.better("bias correction", state, own.corrected(nearest))
+    trial.stage("cross-layer equalization")
+    model, plan = _planned(state.model, trial.exclude)
+    changed = equalize(model, plan, observe_channels(model, plan, samples, num_threads=trial.threads))
+    if changed:
+        even = replace(state, model=model, table=recalibrate(model), equalized=tuple(changed))
+        others = _Layers(trial, even, samples, covariance)
+        weights = nearest_weights(others.layers, scheme)
+        candidate = others.corrected(weights)
+        result = trial.better("cross-layer equalization", best, candidate, f"{len(changed)} tensors")
+        if result is candidate:
+            best, own, nearest = result, others, weights
     trial.stage("weight clipping")
-    clipped = clip_weights(layers, nearest, moments, scheme)
-    best = trial.better("weight clipping", best, with_biases(clipped), "with bias correction")
+    clipped = clip_weights(own.layers, nearest, own.moments, scheme)
+    best = trial.better("weight clipping", best, own.corrected(clipped))
     if covariance:
         for name, start in (("", nearest), (" of clipped weights", clipped)):
             trial.stage(f"adaround{name}")
-            rounded = round_weights(layers, start, moments, scheme)
-            best = trial.better(f"adaround{name}", best, with_biases(rounded), "with bias correction")
+            rounded = round_weights(own.layers, start, own.moments, scheme)
+            best = trial.better(f"adaround{name}", best, own.corrected(rounded))
     return best

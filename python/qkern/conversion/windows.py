@@ -99,7 +99,8 @@ class Moments:
             spatial = windows.shape[2 : 2 + len(self.window.kernel)]
             chosen = np.unique(np.linspace(0, positions - 1, min(_POSITIONS, positions)).astype(np.intp))
             at = np.unravel_index(chosen, spatial)
-            rows = np.moveaxis(windows[(slice(None), slice(None), *at)], 2, 1)
+            index: tuple[Any, ...] = (slice(None), slice(None), *at)
+            rows = np.moveaxis(windows[index], 2, 1)
             self._add_products(np.ascontiguousarray(rows).reshape(-1, self.groups, self.size))
 
     @property
