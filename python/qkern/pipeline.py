@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .calibration.calibrate import Progress
     from .calibration.data import Data
+    from .conversion.cross_layer_equalization import Equalized
     from .conversion.plan import Layer
     from .conversion.refine import Stage
     from .runtime.session import Session
@@ -42,7 +43,8 @@ class QuantizedModel:
 
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
     with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
-    search for layers to leave in float found, where there was a demand.
+    search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
+    scaled.
     """
 
     model: ir.Model
@@ -52,6 +54,7 @@ class QuantizedModel:
     target: Target
     method: str
     budget: BudgetResult | None = None
+    equalized: tuple[Equalized, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -146,6 +149,7 @@ def quantize_model(
         found = CalibrationTable.load(table)
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     base = graph
+    equalized: tuple[Equalized, ...] = ()
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = partial(
         _convert_without, graph, found, preset, method, excluded
     )
@@ -170,8 +174,8 @@ def quantize_model(
             stage=stage,
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
-        without, base = refined.without, refined.float_model
-    result = QuantizedModel(quantized, report, found, fused, preset, method)
+        without, base, equalized = refined.without, refined.float_model, refined.equalized
+    result = QuantizedModel(quantized, report, found, fused, preset, method, equalized=equalized)
     if not demanded:
         return result
     assert kept is not None

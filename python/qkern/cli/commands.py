@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -16,6 +16,9 @@ from ..target import TARGETS
 from .machine import describe_machine, machine_table
 from .output import npz, refuse_unwritable, write_file
 from .progress import progress
+
+if TYPE_CHECKING:
+    from ..pipeline import QuantizedModel
 
 __all__ = ["qkern"]
 
@@ -122,6 +125,8 @@ def quantize(
             (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
+    if report_path is not None:
+        write_file(report_path, _report_of(quantized, model, output, data, report_path, threads))
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -236,6 +241,33 @@ def demo(target: str, threads: int | None) -> None:
     from ..demo.run import run_demo
 
     run_demo(_out(), target=target, num_threads=threads)
+
+
+def _report_of(
+    quantized: QuantizedModel, model: Path, output: Path, data: Path | None, path: Path, threads: int | None
+) -> bytes:
+    """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
+    from ..report import analyze
+    from ..report import compare as compare_models
+    from ..report.document import describe_quantization, render_html
+
+    analysis = comparison = None
+    if data is not None:
+        method = None if quantized.method == "moving_average_minmax" else quantized.method
+        analysis = analyze(model, data, quantized.target, method, num_threads=threads)
+        comparison = compare_models(model, output, data, num_threads=threads)
+    described = describe_quantization(
+        quantized.report,
+        quantized.table,
+        quantized.target.activation,
+        method=quantized.method,
+        equalized=quantized.equalized,
+        analysis=analysis,
+        comparison=comparison,
+    )
+    if path.suffix == ".json":
+        return (json.dumps(described, indent=2, allow_nan=False) + "\n").encode()
+    return render_html(described, f"{model.name} in int8").encode()
 
 
 def _decibels(text: str | None) -> float | None:
