@@ -89,6 +89,39 @@ def evex(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmark suite beside all peers; options of `python -m bench` after --."""
+    session.install(".[onnx]", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
+def emulate(session: nox.Session) -> None:
+    """Kernel tests of the VNNI tiers with their instructions emulated, on any processor with AVX2."""
+    session.install("-Cbuild-dir=build/emulate", "-Ccmake.define.QKERN_EMULATE_VNNI=ON", ".[onnx,test]")
+    session.run("pytest", "-n", "auto", *(session.posargs or kernel_tests()))
+
+
+@nox.session
+def aarch64(session: nox.Session) -> None:
+    """The aarch64 wheel, cross-compiled, and the suite on it under emulation, on a processor per Arm tier (Debian)."""
+    session.run(".ci/aarch64", *session.posargs, external=True)
+
+
+@nox.session
+def x86_levels(session: nox.Session) -> None:
+    """Kernel tests under emulation on processors with AVX2 but nothing newer, and without AVX (needs qemu-user)."""
+    session.install(".[onnx,test]")
+    session.run(".ci/x86-levels", "python", external=True)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Linux wheels for x86_64 and aarch64, repaired by auditwheel, and the demo from each in an empty environment."""
+    session.run(".ci/wheels", external=True)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """sdist, and a wheel from it, into dist/."""
     session.install("build")

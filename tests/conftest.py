@@ -19,16 +19,24 @@ import qkern
 from hypothesis import HealthCheck, settings
 from qkern import _core
 
+# Under emulation a test takes many times as long: fewer examples, smaller shapes, and one tier, the best of the
+# emulated processor; for another tier another processor is emulated.
+EMULATED = os.environ.get("QKERN_EMULATED") == "1"
+
 # `isa` is active for all examples of a test, so a function-scoped fixture is right.
 settings.register_profile(
-    "ci", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=8 if EMULATED else 60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
 
 
-@pytest.fixture(params=qkern.isa.compiled())
+@pytest.fixture(params=qkern.isa.available()[:1] if EMULATED else qkern.isa.compiled())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each tier of this build in turn, active during the test."""
+    """Each tier of this build in turn (under emulation: the best one), active during the test."""
     name: str = request.param
     if name not in qkern.isa.available():
         features = _core.cpu_features()
@@ -88,7 +96,7 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
             env=env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600 if EMULATED else 60,
             check=False,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import qkern
-from qkern import cli, pipeline
+from qkern import cli, golden, pipeline
 from qkern.cli.output import npz
 from qkern.cli.progress import progress
 from rich.console import Console
@@ -116,6 +116,18 @@ def test_info_tells_the_machine_and_its_tiers(command):
     for said in (*qkern.isa.compiled(), machine["cpu"], machine["compiler"], qkern.__version__):
         assert said in out
     assert qkern.isa.active() == active
+
+
+def test_info_verifies_the_bits_of_this_processor(command, monkeypatch):
+    code, out, err = command("info", "--verify", "--json")
+    assert (code, err) == (0, "")
+    verified = json.loads(out)["verified"]
+    assert list(verified) == qkern.isa.available()
+    assert all(passed == dict.fromkeys(golden.expected(), True) for passed in verified.values())
+    monkeypatch.setattr(golden, "expected", lambda: dict.fromkeys((*golden.KERNEL_CASES, *golden.MODEL_CASES), "0"))
+    code, out, _ = command("info", "--verify")
+    assert code == 1
+    assert "DIFFERS" in out
 
 
 def test_help_and_version(command):

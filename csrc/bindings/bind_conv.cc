@@ -1,7 +1,9 @@
 #include <pybind11/stl.h>
 
+#include "bindings/geometry.h"
 #include "bindings/layer.h"
 #include "ops/conv.h"
+#include "tensor/sizes.h"
 
 namespace qkern::bindings {
 namespace {
@@ -19,8 +21,8 @@ struct Geometry {
   std::size_t axes;
 };
 
-Geometry geometry(const py::array& weight, DType dtype, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                  const char* argument) {
+Geometry geometry(const py::array& weight, DType dtype, const py::object& strides, const py::object& padding, const py::object& dilations,
+                  Index groups, const char* argument) {
   const Shape shape = shape_of(weight);
   if (shape.size() < 3 || shape.size() > 5) {
     value_error(std::string(argument) + " has shape " + to_string(shape) + "; expected (out, in / groups, kernel...) with 1 to 3 spatial axes");
@@ -31,9 +33,11 @@ Geometry geometry(const py::array& weight, DType dtype, const py::object& stride
     if (size < 1) value_error(std::string(argument) + " has an empty kernel: shape " + to_string(shape));
   }
   if (groups < 1) value_error("groups must be at least 1");
-  if (shape[0] % groups != 0) value_error("groups " + std::to_string(groups) + " does not divide the " + std::to_string(shape[0]) + " output channels");
+  if (shape[0] % groups != 0)
+    value_error("groups " + std::to_string(groups) + " does not divide the " + std::to_string(shape[0]) + " output channels");
   const ops::Window window = make_window(kernel, per_axis(strides, "strides", axes, 1), per_axis(dilations, "dilations", axes, 1));
-  return {{weight.data(), dtype, shape[0], shape[1] * groups, groups, window}, parse_padding(padding, axes), axes};
+  const Index in_channels = tensor::checked_product("groups", {shape[1], groups});
+  return {{weight.data(), dtype, shape[0], in_channels, groups, window}, parse_padding(padding, axes), axes};
 }
 
 // Shapes of one call.
@@ -49,7 +53,8 @@ Call call_shape(const ops::Conv& conv, const Padding& padding, std::size_t axes,
   }
   Call call{image_shape(x, conv.layout(), argument), {}, {}};
   if (call.image.channels != conv.in_channels()) {
-    value_error(std::string(argument) + " has " + std::to_string(call.image.channels) + " channels; the weights expect " + std::to_string(conv.in_channels()));
+    value_error(std::string(argument) + " has " + std::to_string(call.image.channels) + " channels; the weights expect " +
+                std::to_string(conv.in_channels()));
   }
   call.window = with_padding(conv.window(), padding, call.image, axes);
   call.shape = output_shape(call.image, call.window, conv.out_channels(), conv.layout(), axes);
@@ -139,12 +144,16 @@ struct FloatConv : ConvLayer {
 template <class Layer>
 py::class_<Layer> bind_layer(py::module_& m, const char* name, const char* doc) {
   return py::class_<Layer>(m, name, py::is_final(), doc)
-      .def("__call__", [](const Layer& layer, const py::array& x, const py::object& out) { return call(layer, x, out); }, py::arg("x"), py::kw_only(),
-           py::arg("out") = py::none(), "x: batch of images in the layer's layout. Returns the images of output_shape(x.shape).")
-      .def("output_shape", [](const Layer& layer, const Shape& shape) { return layer_output_shape(layer, shape); }, py::arg("x_shape"),
-           "Shape of the result for an input of shape x_shape.")
-      .def_property_readonly("isa", [](const Layer& layer) { return layer.conv.isa(); }, "The tier that packed the weights.")
-      .def_property_readonly("nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.");
+      .def(
+          "__call__", [](const Layer& layer, const py::array& x, const py::object& out) { return call(layer, x, out); }, py::arg("x"), py::kw_only(),
+          py::arg("out") = py::none(), "x: batch of images in the layer's layout. Returns the images of output_shape(x.shape).")
+      .def(
+          "output_shape", [](const Layer& layer, const Shape& shape) { return layer_output_shape(layer, shape); }, py::arg("x_shape"),
+          "Shape of the result for an input of shape x_shape.")
+      .def_property_readonly(
+          "isa", [](const Layer& layer) { return layer.conv.isa(); }, "The tier that packed the weights.")
+      .def_property_readonly(
+          "nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.");
 }
 
 }  // namespace
@@ -186,9 +195,9 @@ Args:
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)")
       .def(py::init([](const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero_point,
-                       const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point, const py::object& y_dtype,
-                       const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                       const std::string& layout) {
+                       const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point,
+                       const py::object& y_dtype, const Clamp& clamp, const py::object& strides, const py::object& padding,
+                       const py::object& dilations, Index groups, const std::string& layout) {
              return QConv(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point, y_dtype, clamp,
                                      strides, padding, dilations, groups, layout));
            }),
@@ -205,10 +214,9 @@ Args:
     clamp: (low, high), e.g. (0, inf) for ReLU.
     strides, padding, dilations, groups: as conv().
     layout: "NHWC" (default; fastest) or "NCHW".)")
-      .def(py::init([](const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,
-                       const py::object& padding, const py::object& dilations, Index groups, const std::string& layout) {
-             return FloatConv(make_conv(weight, bias, clamp, strides, padding, dilations, groups, layout));
-           }),
+      .def(py::init([](const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp,
+                       const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
+                       const std::string& layout) { return FloatConv(make_conv(weight, bias, clamp, strides, padding, dilations, groups, layout)); }),
            py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none(), py::arg("strides") = 1,
            py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1, py::arg("layout") = "NHWC");
 }

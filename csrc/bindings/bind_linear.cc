@@ -6,9 +6,9 @@
 namespace qkern::bindings {
 namespace {
 
-ops::QLinear make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale,
-                          std::int64_t x_zero, const py::object& weight_zero_point, const std::optional<double>& y_scale,
-                          std::int64_t y_zero, const py::object& y_dtype, const Clamp& clamp) {
+ops::QLinear make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
+                          const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
+                          const Clamp& clamp) {
   const DType dtype = dtype_of(weight, "weight", codes);
   if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
   const py::array w = contiguous(weight);

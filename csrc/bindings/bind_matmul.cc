@@ -84,24 +84,30 @@ Operand as_matrix(const py::array& array, const char* argument, bool left) {
   return o;
 }
 
+// The class is final, so that its type says it all; isinstance would look it up by name on each call.
+bool is_packed(const py::object& b) {
+  static const py::handle type = py::type::of<PackedMatrix>().release();
+  return Py_TYPE(b.ptr()) == reinterpret_cast<PyTypeObject*>(type.ptr());
+}
+
 py::object matmul(py::array a, const py::object& b, const py::object& a_zero_point, const py::object& b_zero_point, const py::object& out) {
   const DType a_type = dtype_of(a, "a", codes);
   // The kernels read rows whose elements are neighbours; other strides are copied once.
-  if (a.ndim() > 0 && a.shape(a.ndim() - 1) > 1 && a.strides(a.ndim() - 1) != 1) a = py::array::ensure(a, py::array::c_style);
+  if (a.ndim() > 0 && a.shape(a.ndim() - 1) > 1 && a.strides(a.ndim() - 1) != 1) a = contiguous(a);
   const Operand left = as_matrix(a, "a", true);
 
   std::shared_ptr<PackedMatrix> packed;
   py::array plain;
   Operand right;
   DType b_type;
-  if (py::isinstance<PackedMatrix>(b)) {
-    packed = b.cast<std::shared_ptr<PackedMatrix>>();
-    right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
-    b_type = packed->dtype;
-  } else if (py::isinstance<py::array>(b)) {
+  if (py::isinstance<py::array>(b)) {
     plain = py::reinterpret_borrow<py::array>(b);
     b_type = dtype_of(plain, "b", codes);
     right = as_matrix(plain, "b", false);
+  } else if (is_packed(b)) {
+    packed = b.cast<std::shared_ptr<PackedMatrix>>();
+    right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
+    b_type = packed->dtype;
   } else {
     type_error("b must be an array or the result of pack()");
   }
@@ -125,7 +131,7 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
     const py::gil_scoped_release release;
     std::optional<PackedMatrix> own;
     Index own_offset = -1;
-    const Index count = product(batch);
+    const Index count = rows * cols == 0 ? 0 : product(batch);
     for (Index i = 0; i < count; ++i) {
       const PackedMatrix* weights = packed.get();
       if (weights == nullptr) {
@@ -136,7 +142,8 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
         }
         weights = &*own;
       }
-      const ops::RowsView view{a_data + batch_offset(i, batch, left.shape, left.strides), a_end, rows, depth, left.strides[ra - 2], a_type == DType::Int8};
+      const ops::RowsView view{
+          a_data + batch_offset(i, batch, left.shape, left.strides), a_end, rows, depth, left.strides[ra - 2], a_type == DType::Int8};
       ops::matmul(view, a_zero, weights->weights, b_zero, result + i * rows * cols);
     }
   }
@@ -149,11 +156,14 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
 void bind_matmul(py::module_& m) {
   py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedMatrix", py::is_final(),
                                                           "Right operand of matmul, packed once by pack() for the tier that was active then.")
-      .def_property_readonly("shape", [](const PackedMatrix& p) { return py::make_tuple(p.weights.depth(), p.weights.cols()); },
-                             "(depth, columns) of the matrix.")
-      .def_property_readonly("dtype", [](const PackedMatrix& p) { return to_numpy(p.dtype); }, "int8 or uint8.")
-      .def_property_readonly("isa", [](const PackedMatrix& p) { return p.isa; }, "The tier that packed it and multiplies with it.")
-      .def_property_readonly("nbytes", [](const PackedMatrix& p) { return p.weights.bytes(); }, "Size of the packed panels.")
+      .def_property_readonly(
+          "shape", [](const PackedMatrix& p) { return py::make_tuple(p.weights.depth(), p.weights.cols()); }, "(depth, columns) of the matrix.")
+      .def_property_readonly(
+          "dtype", [](const PackedMatrix& p) { return to_numpy(p.dtype); }, "int8 or uint8.")
+      .def_property_readonly(
+          "isa", [](const PackedMatrix& p) { return p.isa; }, "The tier that packed it and multiplies with it.")
+      .def_property_readonly(
+          "nbytes", [](const PackedMatrix& p) { return p.weights.bytes(); }, "Size of the packed panels.")
       .def("__repr__", [](const PackedMatrix& p) {
         return "PackedMatrix(shape=(" + std::to_string(p.weights.depth()) + ", " + std::to_string(p.weights.cols()) + "), dtype=" + name_of(p.dtype) +
                ", isa=" + p.isa + ")";

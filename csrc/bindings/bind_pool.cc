@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/geometry.h"
 #include "bindings/layer.h"
 
 namespace qkern::bindings {
@@ -22,7 +23,8 @@ Call call_of(const Shape& x, const py::object& kernel, const py::object& strides
   Call call{parse_layout(layout), {}, {}, {}};
   call.image = image_shape(x, call.layout, "x");
   const std::size_t axes = x.size() - 2;
-  const ops::Window window = make_window(per_axis(kernel, "kernel", axes, 1), per_axis(strides, "strides", axes, 1), per_axis(dilations, "dilations", axes, 1));
+  const ops::Window window =
+      make_window(per_axis(kernel, "kernel", axes, 1), per_axis(strides, "strides", axes, 1), per_axis(dilations, "dilations", axes, 1));
   call.window = with_padding(window, parse_padding(padding, axes), call.image, axes);
   call.shape = output_shape(call.image, call.window, call.image.channels, call.layout, axes);
   return call;
@@ -43,8 +45,8 @@ py::object max_pool(const py::array& x, const py::object& kernel, const py::obje
   return output.finish();
 }
 
-py::object run_average(const py::array& input, DType dtype, const Call& call, bool count_include_pad, double x_scale, std::int64_t x_zero, double y_scale,
-                       std::int64_t y_zero, const py::object& y_dtype, const py::object& out) {
+py::object run_average(const py::array& input, DType dtype, const Call& call, bool count_include_pad, double x_scale, std::int64_t x_zero,
+                       double y_scale, std::int64_t y_zero, const py::object& y_dtype, const py::object& out) {
   ops::AveragePool pool{call.window, count_include_pad, 1, 0, {}};
   if (dtype == DType::Float32) {
     pool.output.dtype = DType::Float32;
@@ -53,6 +55,7 @@ py::object run_average(const py::array& input, DType dtype, const Call& call, bo
     pool.output = layer_output(y_scale, y_zero, to, std::nullopt);
     pool.x_scale = positive_float(x_scale, "x_scale");
     pool.x_zero_point = zero_point(x_zero, "x_zero_point", dtype);
+    if (!std::isfinite(pool.x_scale / pool.output.y_scale)) value_error("x_scale / y_scale is not finite");
   }
   Output output(out, call.shape, pool.output.dtype, {&input});
   const void* from = input.data();
@@ -73,8 +76,8 @@ py::object average_pool(const py::array& x, const py::object& kernel, const py::
   return run_average(input, x_type, call, count_include_pad, x_scale, x_zero, y_scale, y_zero, dtype, out);
 }
 
-py::object global_average_pool(const py::array& x, const std::string& layout, double x_scale, std::int64_t x_zero, double y_scale, std::int64_t y_zero,
-                               const py::object& dtype, const py::object& out) {
+py::object global_average_pool(const py::array& x, const std::string& layout, double x_scale, std::int64_t x_zero, double y_scale,
+                               std::int64_t y_zero, const py::object& dtype, const py::object& out) {
   const DType x_type = dtype_of(x, "x", pooled);
   const py::array input = contiguous(x);
   const Shape shape = shape_of(input);
@@ -89,8 +92,8 @@ py::object global_average_pool(const py::array& x, const std::string& layout, do
 }  // namespace
 
 void bind_pool(py::module_& m) {
-  m.def("max_pool", &max_pool, py::arg("x"), py::kw_only(), py::arg("kernel"), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1,
-        py::arg("layout") = "NCHW", py::arg("out") = py::none(),
+  m.def("max_pool", &max_pool, py::arg("x"), py::kw_only(), py::arg("kernel"), py::arg("strides") = 1, py::arg("padding") = 0,
+        py::arg("dilations") = 1, py::arg("layout") = "NCHW", py::arg("out") = py::none(),
         R"(Largest element of each window; padding never wins. As ONNX MaxPool.
 
 Args:
@@ -106,7 +109,7 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
         R"(Mean of each window, as ONNX AveragePool.
 
 Codes: y = saturate(round_half_even(sum(x - x_zero_point) * (x_scale / (y_scale * count))) + y_zero_point), the sum exact in
-int32. Float32: sum / count, and scales are ignored. count is the number of elements inside the image, or the size of the
+int32 and x_scale / y_scale finite. Float32: sum / count, and scales are ignored. count is the number of elements inside the image, or the size of the
 window with count_include_pad.
 
 Args:
@@ -118,8 +121,8 @@ Args:
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
   m.def("global_average_pool", &global_average_pool, py::arg("x"), py::kw_only(), py::arg("layout") = "NCHW", py::arg("x_scale") = 1.0,
-        py::arg("x_zero_point") = 0, py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0, py::arg("dtype") = py::none(), py::arg("out") = py::none(),
-        R"(Mean over all spatial axes, which keep size 1; otherwise as average_pool().)");
+        py::arg("x_zero_point") = 0, py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0, py::arg("dtype") = py::none(),
+        py::arg("out") = py::none(), R"(Mean over all spatial axes, which keep size 1; otherwise as average_pool().)");
 }
 
 }  // namespace qkern::bindings

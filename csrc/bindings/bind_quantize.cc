@@ -9,13 +9,17 @@ namespace {
 
 // float32 as it is; other real floating types rounded to float32 first.
 py::array as_float32(const py::object& x) {
+  if (py::isinstance<py::array>(x)) {
+    auto given = py::reinterpret_borrow<py::array>(x);
+    if (is_float32(given) && (given.flags() & py::array::c_style) != 0) return given;
+  }
   py::array array = py::array::ensure(x);
   if (!array) {
     PyErr_Clear();
     type_error("x must be an array of floats");
   }
   if (array.dtype().kind() != 'f') type_error("x is " + std::string(py::str(static_cast<py::handle>(array.dtype()))) + "; expected float32");
-  return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  return converted<float>(array);
 }
 
 // Both parameters with one value per channel where either has.
@@ -39,8 +43,8 @@ Parameters parameters(const py::object& scale, const py::object& zero_point, DTy
   return p;
 }
 
-py::object quantize(const py::object& x, const py::object& scale, const py::object& zero_point, const py::object& dtype,
-                    std::optional<Index> axis, const py::object& out) {
+py::object quantize(const py::object& x, const py::object& scale, const py::object& zero_point, const py::object& dtype, std::optional<Index> axis,
+                    const py::object& out) {
   const py::array input = as_float32(x);
   const DType to = dtype.is_none() ? DType::Int8 : parse_dtype(dtype, "dtype", codes);
   const Shape shape = shape_of(input);

@@ -39,12 +39,10 @@ inline void check_multipliers(std::span<const float> w_scale, float x_scale, con
 
 inline std::vector<float> float_bias(const py::object& bias, Index channels) {
   if (bias.is_none()) return std::vector<float>(static_cast<std::size_t>(channels));
-  const auto array = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(bias);
-  if (!array || array.ndim() != 1 || array.size() != channels) {
-    PyErr_Clear();
-    value_error("bias must have shape (" + std::to_string(channels) + ",)");
-  }
-  return {array.data(), array.data() + channels};
+  const py::array array = real_numbers(bias, "bias");
+  if (array.ndim() != 1 || array.size() != channels) value_error("bias must have shape (" + std::to_string(channels) + ",)");
+  const auto floats = converted<float>(array);
+  return {floats.data(), floats.data() + channels};
 }
 
 inline std::pair<float, float> float_clamp(const std::optional<std::pair<double, double>>& clamp) {

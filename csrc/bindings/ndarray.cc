@@ -1,6 +1,7 @@
 #include "bindings/ndarray.h"
 
 #include <cmath>
+#include <utility>
 
 namespace qkern::bindings {
 namespace {
@@ -50,17 +51,28 @@ bool overlap(const py::array& a, const py::array& b) {
 }
 
 py::array one_or_per_channel(const py::handle& value, const char* argument, Index axis_size) {
-  py::array array = py::array::ensure(value);
-  if (!array) {
-    PyErr_Clear();
-    type_error(std::string(argument) + " must be a number or an array of numbers");
-  }
+  const py::array array = real_numbers(value, argument);
   const bool fits = array.size() == 1 ? array.ndim() <= 1 : array.ndim() == 1 && array.size() == axis_size;
   if (!fits) {
     value_error(std::string(argument) + " has shape " + to_string(shape_of(array)) + "; expected a scalar" +
                 (axis_size >= 0 ? " or (" + std::to_string(axis_size) + ",)" : ""));
   }
   return array;
+}
+
+template <class Wide>
+std::vector<std::int32_t> integers_within(const py::array& array, const char* argument, std::int64_t low, std::int64_t high) {
+  const auto wide = converted<Wide>(array);
+  std::vector<std::int32_t> result;
+  result.reserve(static_cast<std::size_t>(wide.size()));
+  for (py::ssize_t i = 0; i < wide.size(); ++i) {
+    const Wide one = wide.data()[i];
+    if (std::cmp_less(one, low) || std::cmp_greater(one, high)) {
+      value_error(std::string(argument) + " " + std::to_string(one) + " is out of range [" + std::to_string(low) + ", " + std::to_string(high) + "]");
+    }
+    result.push_back(static_cast<std::int32_t>(one));
+  }
+  return result;
 }
 
 }  // namespace
@@ -86,6 +98,8 @@ DType dtype_of(const py::array& array, const char* argument, std::initializer_li
   return one_of(array.dtype(), argument, allowed);
 }
 
+bool is_float32(const py::array& array) { return match(array.dtype()) == DType::Float32; }
+
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
   return one_of(py::dtype::from_args(dtype), argument, allowed);
 }
@@ -100,16 +114,31 @@ py::dtype to_numpy(DType dtype) {
 }
 
 py::array contiguous(const py::array& array) {
-  if ((array.flags() & py::array::c_style) != 0) return array;
-  return py::array::ensure(array, py::array::c_style);
+  if (is_dense(array)) return array;
+  const auto& api = py::detail::npy_api::get();
+  const int flags = int{py::detail::npy_api::NPY_ARRAY_ENSUREARRAY_} | dense;
+  // Not array::ensure: it returns nothing where the copy finds no memory.
+  PyObject* copy = api.PyArray_FromAny_(array.ptr(), nullptr, 0, 0, flags, nullptr);
+  if (copy == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::array>(copy);
+}
+
+py::array real_numbers(const py::handle& value, const char* argument) {
+  py::array array = py::array::ensure(value);
+  if (!array) {
+    PyErr_Clear();
+    type_error(std::string(argument) + " must be a number or an array of numbers");
+  }
+  const char kind = array.dtype().kind();
+  if (kind != 'f' && kind != 'i' && kind != 'u') type_error(std::string(argument) + " must be real numbers");
+  return array;
 }
 
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size) {
+  // A Python float is what nearly every call has; making an array of it costs more than a small kernel.
+  if (PyFloat_CheckExact(value.ptr())) return {positive_float(PyFloat_AS_DOUBLE(value.ptr()), argument)};
   const py::array array = one_or_per_channel(value, argument, axis_size);
-  if (array.dtype().kind() != 'f' && array.dtype().kind() != 'i' && array.dtype().kind() != 'u') {
-    type_error(std::string(argument) + " must be real numbers");
-  }
-  const auto floats = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto floats = converted<float>(array);
   std::vector<float> result(floats.data(), floats.data() + floats.size());
   for (const float one : result) {
     if (!(one > 0) || !std::isfinite(one)) value_error(std::string(argument) + " must be finite and greater than 0");
@@ -124,18 +153,29 @@ float positive_float(double value, const char* argument) {
 }
 
 std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high) {
-  const py::array array = one_or_per_channel(value, argument, axis_size);
-  if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u') type_error(std::string(argument) + " must be integers");
-  const auto wide = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
-  std::vector<std::int32_t> result;
-  result.reserve(static_cast<std::size_t>(wide.size()));
-  for (py::ssize_t i = 0; i < wide.size(); ++i) {
-    const std::int64_t one = wide.data()[i];
-    if (one < low || one > high) {
-      value_error(std::string(argument) + " " + std::to_string(one) + " is out of range [" + std::to_string(low) + ", " + std::to_string(high) + "]");
-    }
-    result.push_back(static_cast<std::int32_t>(one));
+  if (PyLong_CheckExact(value.ptr())) {  // as above
+    int overflow = 0;
+    const std::int64_t one = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (overflow == 0 && one >= low && one <= high) return {static_cast<std::int32_t>(one)};
   }
+  const py::array array = one_or_per_channel(value, argument, axis_size);
+  const char kind = array.dtype().kind();
+  // Each kind in its own widest type: uint64 does not fit into int64.
+  if (kind == 'i') return integers_within<std::int64_t>(array, argument, low, high);
+  if (kind == 'u') return integers_within<std::uint64_t>(array, argument, low, high);
+  type_error(std::string(argument) + " must be integers");
+}
+
+Index integer(const py::handle& value, const char* argument, Index low) {
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!number) {
+    PyErr_Clear();
+    type_error(std::string(argument) + " must be an int or one int per spatial axis");
+  }
+  int overflow = 0;
+  const Index result = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow != 0) value_error(std::string(argument) + " " + std::string(py::str(number)) + " is beyond 64 bits");
+  if (result < low) value_error(std::string(argument) + " must be at least " + std::to_string(low));
   return result;
 }
 
@@ -184,7 +224,7 @@ Output::Output(const py::object& out, const Shape& shape, DType dtype, std::init
   }
   if (shape_of(given) != shape) value_error("out has shape " + to_string(shape_of(given)) + "; expected " + to_string(shape));
   if (!given.writeable()) value_error("out is read-only");
-  copies_ = (given.flags() & py::array::c_style) == 0;
+  copies_ = !is_dense(given);
   for (const py::array* input : inputs) copies_ = copies_ || overlap(given, *input);
   target_ = copies_ ? py::array(to_numpy(dtype), shape) : given;
 }
@@ -192,112 +232,6 @@ Output::Output(const py::object& out, const Shape& shape, DType dtype, std::init
 py::object Output::finish() {
   if (copies_) out_[py::ellipsis()] = target_;
   return out_;
-}
-
-std::vector<Index> per_axis(const py::object& value, const char* argument, std::size_t axes, Index at_least) {
-  std::vector<Index> result;
-  if (py::isinstance<py::int_>(value)) result.assign(axes, value.cast<Index>());
-  else if (py::isinstance<py::sequence>(value) && !py::isinstance<py::str>(value)) {
-    for (const py::handle one : value) {
-      if (PyIndex_Check(one.ptr()) == 0) type_error(std::string(argument) + " must be an int or one int per spatial axis");
-      result.push_back(py::cast<Index>(py::int_(py::reinterpret_borrow<py::object>(one))));
-    }
-  } else {
-    type_error(std::string(argument) + " must be an int or one int per spatial axis");
-  }
-  if (result.size() != axes) value_error(std::string(argument) + " has " + std::to_string(result.size()) + " values for " + std::to_string(axes) + " spatial axes");
-  for (const Index one : result) {
-    if (one < at_least) value_error(std::string(argument) + " must be at least " + std::to_string(at_least));
-  }
-  return result;
-}
-
-Padding parse_padding(const py::object& padding, std::size_t axes) {
-  Padding result;
-  result.pairs.assign(axes, {0, 0});
-  if (py::isinstance<py::str>(padding)) {
-    const auto text = padding.cast<std::string>();
-    if (text != "same" && text != "valid") value_error("padding '" + text + "' is not 'same' or 'valid'");
-    result.same = text == "same";
-    return result;
-  }
-  const bool pairs = py::isinstance<py::sequence>(padding) && py::len(padding) > 0 && py::isinstance<py::sequence>(padding[py::int_(0)]);
-  if (!pairs) {
-    const auto each = per_axis(padding, "padding", axes, 0);
-    for (std::size_t i = 0; i < axes; ++i) result.pairs[i] = {each[i], each[i]};
-    return result;
-  }
-  if (py::len(padding) != axes) value_error("padding has " + std::to_string(py::len(padding)) + " pairs for " + std::to_string(axes) + " spatial axes");
-  for (std::size_t i = 0; i < axes; ++i) {
-    const auto pair = per_axis(padding[py::int_(i)], "padding", 2, 0);
-    result.pairs[i] = {pair[0], pair[1]};
-  }
-  return result;
-}
-
-ops::Layout parse_layout(const std::string& layout) {
-  if (layout == "NCHW") return ops::Layout::ChannelsFirst;
-  if (layout == "NHWC") return ops::Layout::ChannelsLast;
-  value_error("layout '" + layout + "' is not 'NCHW' or 'NHWC'");
-}
-
-ops::Window make_window(const Shape& kernel, const std::vector<Index>& strides, const std::vector<Index>& dilations) {
-  ops::Window window;
-  for (std::size_t i = 0; i < kernel.size(); ++i) {
-    const std::size_t at = 3 - kernel.size() + i;
-    window.kernel[at] = kernel[i];
-    window.stride[at] = strides[i];
-    window.dilation[at] = dilations[i];
-  }
-  return window;
-}
-
-ops::Window with_padding(ops::Window window, const Padding& padding, const ops::ImageShape& image, std::size_t axes) {
-  for (std::size_t i = 0; i < axes; ++i) {
-    const std::size_t at = 3 - axes + i;
-    if (padding.same) {
-      // TensorFlow's SAME, ONNX's SAME_UPPER: ceil(size / stride) outputs, the odd element at the end.
-      const Index out = divide_up(image.size[at], window.stride[at]);
-      const Index reach = (out - 1) * window.stride[at] + window.dilation[at] * (window.kernel[at] - 1) + 1;
-      const Index total = std::max(Index{0}, reach - image.size[at]);
-      window.pad_begin[at] = total / 2;
-      window.pad_end[at] = total - total / 2;
-    } else {
-      window.pad_begin[at] = padding.pairs[i].first;
-      window.pad_end[at] = padding.pairs[i].second;
-    }
-  }
-  return window;
-}
-
-ops::ImageShape image_shape(const Shape& shape, ops::Layout layout, const char* argument) {
-  if (shape.size() < 3 || shape.size() > 5) {
-    value_error(std::string(argument) + " has shape " + to_string(shape) + "; expected batch, channels and 1 to 3 spatial axes");
-  }
-  const std::size_t axes = shape.size() - 2;
-  ops::ImageShape image;
-  image.batch = shape[0];
-  image.channels = layout == ops::Layout::ChannelsFirst ? shape[1] : shape.back();
-  for (std::size_t i = 0; i < axes; ++i) image.size[3 - axes + i] = shape[(layout == ops::Layout::ChannelsFirst ? 2 : 1) + i];
-  return image;
-}
-
-Shape output_shape(const ops::ImageShape& image, const ops::Window& window, Index channels, ops::Layout layout, std::size_t axes) {
-  const ops::Sizes size = ops::output_size(image, window);
-  Shape spatial;
-  for (std::size_t i = 0; i < axes; ++i) {
-    const std::size_t at = 3 - axes + i;
-    if (size[at] < 0) {
-      value_error("the window spans " + std::to_string(window.dilation[at] * (window.kernel[at] - 1) + 1) + " along spatial axis " + std::to_string(i) +
-                  ", the padded input only " + std::to_string(image.size[at] + window.pad_begin[at] + window.pad_end[at]));
-    }
-    spatial.push_back(size[at]);
-  }
-  Shape shape{image.batch};
-  if (layout == ops::Layout::ChannelsFirst) shape.push_back(channels);
-  shape.insert(shape.end(), spatial.begin(), spatial.end());
-  if (layout == ops::Layout::ChannelsLast) shape.push_back(channels);
-  return shape;
 }
 
 }  // namespace qkern::bindings

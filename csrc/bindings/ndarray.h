@@ -6,11 +6,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "ops/conv_image.h"
 #include "ops/requantize.h"
 
 namespace qkern::bindings {
@@ -29,20 +29,37 @@ inline Index product(const Shape& shape) { return product(shape, 0, shape.size()
 
 // The element type; TypeError naming `argument` and what would do where it is not one of `allowed`.
 DType dtype_of(const py::array& array, const char* argument, std::initializer_list<DType> allowed);
+bool is_float32(const py::array& array);  // in native byte order
 inline constexpr std::initializer_list<DType> codes{DType::Int8, DType::Uint8};
 
 // A dtype given as an argument.
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed);
 py::dtype to_numpy(DType dtype);
 
-// `array` itself where it is C-contiguous and in native byte order, else such a copy.
+// What the kernels read and write: C-contiguous, every element aligned to its type.
+inline constexpr int dense = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+inline bool is_dense(const py::array& array) { return (array.flags() & dense) == dense; }
+
+// `array` itself where it is dense, else such a copy. The byte order has been checked with the dtype.
 py::array contiguous(const py::array& array);
 
+// The numbers of `array` as T, dense.
+template <class T>
+auto converted(const py::array& array) {
+  auto result = py::array_t<T, dense | int{py::array::forcecast}>::ensure(array);
+  if (!result) throw std::bad_alloc();  // ensure() has cleared NumPy's error
+  return result;
+}
+
+// A number or an array of them: floats or integers; TypeError for anything else, complex numbers, text and objects included.
+py::array real_numbers(const py::handle& value, const char* argument);
 // Floats (scales, multipliers): one, or one per channel. All finite and > 0. `axis_size` < 0: exactly one.
 std::vector<float> positive_floats(const py::handle& value, const char* argument, Index axis_size);
 float positive_float(double value, const char* argument);
 // Integers in [low, high]: one, or one per channel.
 std::vector<std::int32_t> integers(const py::handle& value, const char* argument, Index axis_size, std::int64_t low, std::int64_t high);
+// One integer of Python or NumPy, at least `low`.
+Index integer(const py::handle& value, const char* argument, Index low);
 std::vector<std::int32_t> zero_points(const py::handle& value, const char* argument, Index axis_size, DType dtype);
 std::int32_t zero_point(std::int64_t value, const char* argument, DType dtype);
 ops::Codes parse_clamp(const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, DType dtype);
@@ -51,7 +68,7 @@ ops::Codes parse_clamp(const std::optional<std::pair<std::int64_t, std::int64_t>
 Index normalize_axis(Index axis, std::size_t rank, const char* argument);
 ops::AxisView axis_view(const Shape& shape, std::optional<Index> axis);
 
-// Where a result goes: a new array, or `out`, checked for shape and dtype. Where `out` is strided or shares memory with an
+// Where a result goes: a new array, or `out`, checked for shape and dtype. Where `out` is not dense or shares memory with an
 // input the kernel writes a temporary, copied at the end.
 class Output {
  public:
@@ -64,20 +81,5 @@ class Output {
   py::array target_;
   bool copies_ = false;
 };
-
-// Convolution geometry from Python arguments.
-struct Padding {
-  bool same = false;
-  std::vector<std::pair<Index, Index>> pairs;
-};
-std::vector<Index> per_axis(const py::object& value, const char* argument, std::size_t axes, Index at_least);
-Padding parse_padding(const py::object& padding, std::size_t axes);
-ops::Layout parse_layout(const std::string& layout);
-ops::Window make_window(const Shape& kernel, const std::vector<Index>& strides, const std::vector<Index>& dilations);
-// The window with the padding this image needs.
-ops::Window with_padding(ops::Window window, const Padding& padding, const ops::ImageShape& image, std::size_t axes);
-ops::ImageShape image_shape(const Shape& shape, ops::Layout layout, const char* argument);
-// Shape of the result; ValueError where the window does not fit into the padded image.
-Shape output_shape(const ops::ImageShape& image, const ops::Window& window, Index channels, ops::Layout layout, std::size_t axes);
 
 }  // namespace qkern::bindings

@@ -5,20 +5,36 @@
 // One block of channels of one output pixel at a time; the accumulators stay in registers over the taps.
 #pragma once
 
+#include <concepts>
 #include <type_traits>
 
 #include "gemm/epilogue.h"
 #include "gemm/gemm.h"
+#include "gemm/row_walk.h"
 
 namespace qkern::conv {
 namespace {  // internal linkage: each tier compiles its own copy
 
 // Any weights: int16 with their zero point already subtracted (at most 255 in magnitude, so that a product fits in int32), or
-// float. One multiply and add per tap.
+// float. A tier whose Simd has `dot_pairs` multiplies two taps at once (their weights are neighbours), others one.
+template <class Simd>
+concept MultipliesPairs = requires(const std::uint8_t* x, const std::int16_t* w, typename Simd::I32 sum) {
+  { Simd::dot_pairs(x, x, w, sum) } -> std::same_as<typename Simd::I32>;
+};
+
+// A tier may also have a loop of its own for a block of channels (Simd::dot_interleaved), unrolled for the usual windows: with so few
+// taps the loop itself costs half as much as its work.
+template <class Simd>
+concept Interleaves = MultipliesPairs<Simd> && requires(const std::int16_t* w, std::int16_t* arranged) {
+  Simd::arrange_pairs(w, arranged);
+};
+
 template <class Simd>
 struct Depthwise {
   static constexpr Index lanes = Simd::lanes;
   static constexpr int blocks = 4;  // accumulators in flight, to cover the latency of multiply and add
+  static constexpr Index pixels_at_once = 16;
+  static constexpr Index int8_taps = MultipliesPairs<Simd> ? 2 : 1;
 
   template <class T>
   [[gnu::always_inline]] static auto load(const T* from) {
@@ -27,38 +43,68 @@ struct Depthwise {
   }
 
   template <class T, class Weight, class Acc, int Blocks>
-  static void accumulate(const T* row, const Index* tap_offsets, Index taps, const Weight* weights, Index padded, Acc* out) {
+  [[gnu::always_inline]] static void accumulate(const T* row, const Index* tap_offsets, Index taps, const Weight* weights, Index padded, Acc* out) {
     std::conditional_t<std::is_same_v<Acc, float>, typename Simd::F32, typename Simd::I32> sum[Blocks] = {};
-    for (Index tap = 0; tap < taps; ++tap) {
+    constexpr Index step = std::is_same_v<Acc, float> ? 1 : int8_taps;
+    for (Index tap = 0; tap < taps; tap += step, weights += padded * step) {
       const T* x = row + tap_offsets[tap];
-      const Weight* w = weights + tap * padded;
+      if constexpr (Blocks == blocks && requires { Simd::multiply_add(x, weights, sum); }) {
+        Simd::multiply_add(x, weights, sum);
+        continue;
+      }
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) {
-        if constexpr (std::is_same_v<Acc, float>) sum[b] = Simd::multiply_add(load(x + b * lanes), load(w + b * lanes), sum[b]);
-        else sum[b] += load(x + b * lanes) * load(w + b * lanes);
+        const Weight* w = weights + b * lanes * step;
+        if constexpr (std::is_same_v<Acc, float>) sum[b] = Simd::multiply_add(load(x + b * lanes), load(w), sum[b]);
+        else if constexpr (step == 2) sum[b] = Simd::dot_pairs(x + b * lanes, row + tap_offsets[tap + 1] + b * lanes, w, sum[b]);
+        else sum[b] += load(x + b * lanes) * load(w);
       }
     }
     std::memcpy(out, sum, sizeof sum);
   }
 
+  template <int Pairs, class T>
+  static bool interleaved(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const std::int16_t* weights, std::int32_t* tile) {
+    alignas(64) std::int16_t arranged[Pairs * 2 * Simd::interleaved];
+    const Index padded = round_up(lhs.tap_depth, lanes);
+    for (Index p = 0; p < Pairs; ++p) Simd::arrange_pairs(weights + p * padded * 2, arranged + p * 2 * Simd::interleaved);
+    for (Index p = 0; p < count; ++p) Simd::template dot_interleaved<Pairs>(pixels[p] + c, lhs.tap_offsets, arranged, tile + p * Simd::interleaved);
+    return true;
+  }
+
+  // A block of channels of several pixels at a time, so that the epilogue is set up once for all of them.
+  template <class T, class Acc, int Blocks, class Weight>
+  static void run_block(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue,
+                        Index row) {
+    constexpr Index width = Blocks * lanes;
+    alignas(64) Acc tile[pixels_at_once * width];
+    bool done = false;
+    if constexpr (Interleaves<Simd> && sizeof(T) == 1 && Blocks == blocks) {
+      static_assert(width == Simd::interleaved);
+      if (lhs.taps == 9) done = interleaved<5>(pixels, count, c, lhs, weights, tile);
+      if (lhs.taps == 25) done = interleaved<13>(pixels, count, c, lhs, weights, tile);
+    }
+    for (Index p = 0; p < count && !done; ++p) {
+      accumulate<T, Weight, Acc, Blocks>(pixels[p] + c, lhs.tap_offsets, lhs.taps, weights, round_up(lhs.tap_depth, lanes), tile + p * width);
+    }
+    const Index end = c + width < lhs.tap_depth ? c + width : lhs.tap_depth;
+    gemm::finish_tile<Simd>(epilogue, tile, width, {row, row + count}, {c, end});
+  }
+
   template <class T, class Weight, class Acc>
   static void run_typed(const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
-    const Index channels = lhs.tap_depth, padded = round_up(channels, lanes);
-    alignas(64) Acc tile[blocks * lanes];
-    for (Index r = rows.begin; r < rows.end; ++r) {
-      const T* row = static_cast<const T*>(lhs.data) + r / lhs.inner_rows * lhs.outer_stride + r % lhs.inner_rows * lhs.inner_stride;
-      for (Index c = 0; c < channels;) {
-        Index width = lanes;
-        if (channels - c > (blocks - 1) * lanes) {
-          width = blocks * lanes;
-          accumulate<T, Weight, Acc, blocks>(row + c, lhs.tap_offsets, lhs.taps, weights + c, padded, tile);
-        } else {
-          accumulate<T, Weight, Acc, 1>(row + c, lhs.tap_offsets, lhs.taps, weights + c, padded, tile);
-        }
-        const Index end = c + width < channels ? c + width : channels;
-        gemm::finish_tile<Simd>(epilogue, tile, width, {r, r + 1}, {c, end});
-        c = end;
+    const Index channels = lhs.tap_depth;
+    constexpr Index step = std::is_same_v<Acc, float> ? 1 : int8_taps;
+    gemm::RowWalk walk(lhs, rows.begin, sizeof(T));
+    for (Index row = rows.begin; row < rows.end; row += pixels_at_once) {
+      const Index count = rows.end - row < pixels_at_once ? rows.end - row : pixels_at_once;
+      const T* pixels[pixels_at_once];
+      for (Index p = 0; p < count; ++p) pixels[p] = reinterpret_cast<const T*>(walk.next());
+      Index c = 0;
+      for (; channels - c > (blocks - 1) * lanes; c += blocks * lanes) {
+        run_block<T, Acc, blocks>(pixels, count, c, lhs, weights + c * step, epilogue, row);
       }
+      for (; c < channels; c += lanes) run_block<T, Acc, 1>(pixels, count, c, lhs, weights + c * step, epilogue, row);
     }
   }
 
@@ -75,18 +121,19 @@ struct Depthwise {
 // Weights without a zero point, on a tier that multiplies four bytes at once: Tile::run interleaves the bytes of four taps, so
 // that a dot product of four is four taps of one channel.
 //
-//   Tile::channels            channels per call
+//   Tile::channels            channels per call, a multiple of 16
+//   Tile::lhs_offset          as in GemmKernels
 //   Tile::run(row, tap_offsets, tap_groups, weights, flip, tile)
-//   weights                   [channel block][tap group][channels][4], zero padded
+//   weights                   [channel block][tap group][channels][4], zero padded; order of channels: ops/conv.cc
 template <class Simd, class Tile>
 struct DepthwiseDot {
   static void run(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
     const Index channels = lhs.tap_depth, groups = divide_up(lhs.taps, 4);
-    const std::uint32_t flip = lhs.is_signed ? 0x80808080u : 0u;
-    const auto* first = static_cast<const std::uint8_t*>(lhs.data);
+    const std::uint32_t flip = gemm::applied_offset(Tile::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
+    gemm::RowWalk walk(lhs, rows.begin, 1);
     alignas(64) std::int32_t tile[Tile::channels];
     for (Index r = rows.begin; r < rows.end; ++r) {
-      const std::uint8_t* row = first + r / lhs.inner_rows * lhs.outer_stride + r % lhs.inner_rows * lhs.inner_stride;
+      const std::uint8_t* row = walk.next();
       const auto* w = static_cast<const std::int8_t*>(weights);
       for (Index c = 0; c < channels; c += Tile::channels, w += groups * Tile::channels * 4) {
         Tile::run(row + c, lhs.tap_offsets, groups, w, flip, tile);

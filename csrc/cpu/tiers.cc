@@ -15,6 +15,16 @@ constexpr Tier list[] = {
 #undef QKERN_TIER
 };
 
+struct ForeignTier {
+  std::string_view name, processor;
+};
+
+constexpr ForeignTier foreign[] = {
+#define QKERN_TIER(name, processor) {#name, processor},
+#include "isa/foreign_tiers.inc"
+#undef QKERN_TIER
+};
+
 std::string available_names() {
   std::string names;
   for (const Tier& tier : list) {
@@ -31,6 +41,12 @@ int find(std::string_view name) {
                                   ", which this processor lacks; available: " + available_names());
     }
     ++i;
+  }
+  for (const ForeignTier& tier : foreign) {
+    if (tier.name == name) {
+      throw std::invalid_argument("'" + std::string(name) + "' is a tier of " + std::string(tier.processor) +
+                                  " processors, not of this one; available: " + available_names());
+    }
   }
   throw std::invalid_argument("'" + std::string(name) + "' is not a tier of this build; available: " + available_names());
 }

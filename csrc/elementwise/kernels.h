@@ -11,7 +11,7 @@ struct AddParams {
   std::int32_t low, high;  // codes
 };
 
-// Codes are int8 or uint8, as the DType beside the pointer says. Arrays are contiguous, `n` elements, and may be misaligned.
+// Codes are int8 or uint8, as the DType beside the pointer says. Arrays are contiguous, `n` elements, aligned to their type.
 // `*_each`: one parameter per element (a channels-last row).
 struct Kernels {
   // clamp(round_half_even(x / scale) + zero_point) to the range of y; NaN -> zero_point
@@ -21,10 +21,10 @@ struct Kernels {
   void (*dequantize)(const void* q, DType dtype, Index n, float scale, std::int32_t zero_point, float* y);
   void (*dequantize_each)(const void* q, DType dtype, Index n, const float* scale, const std::int32_t* zero_point, float* y);
   // clamp(round_half_even(float(acc + bias) * multiplier) + zero_point, low, high)
-  void (*requantize)(const std::int32_t* acc, Index n, float multiplier, std::int32_t bias, std::int32_t zero_point,
-                     std::int32_t low, std::int32_t high, DType dtype, void* y);
-  void (*requantize_each)(const std::int32_t* acc, Index n, const float* multiplier, const std::int32_t* bias,
-                          std::int32_t zero_point, std::int32_t low, std::int32_t high, DType dtype, void* y);
+  void (*requantize)(const std::int32_t* acc, Index n, float multiplier, std::int32_t bias, std::int32_t zero_point, std::int32_t low,
+                     std::int32_t high, DType dtype, void* y);
+  void (*requantize_each)(const std::int32_t* acc, Index n, const float* multiplier, const std::int32_t* bias, std::int32_t zero_point,
+                          std::int32_t low, std::int32_t high, DType dtype, void* y);
   // quantize(dequantize(a) + dequantize(b)), each step rounded to float32
   void (*add)(const void* a, DType a_dtype, const void* b, DType b_dtype, Index n, const AddParams&, DType dtype, void* y);
   // y[i] = table[byte x[i]]

@@ -30,8 +30,8 @@ struct Loops {
   }
 
   template <class Y>
-  static void quantize_each_to(const float* __restrict x, Index n, const float* __restrict scale,
-                               const std::int32_t* __restrict zero_point, Y* __restrict y) {
+  static void quantize_each_to(const float* __restrict x, Index n, const float* __restrict scale, const std::int32_t* __restrict zero_point,
+                               Y* __restrict y) {
     for (Index i = 0; i < n; ++i) y[i] = quantize_one<Y>(x[i], scale[i], zero_point[i]);
   }
   static void quantize_each(const float* x, Index n, const float* scale, const std::int32_t* zero_point, DType dtype, void* y) {
@@ -41,10 +41,15 @@ struct Loops {
 
   static std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value); }
 
+  // float(q - zero_point), rounded once. The difference of two int32 has 33 bits: a double holds it.
+  template <class Q>
+  static float difference(Q q, std::int32_t zero_point) {
+    if constexpr (sizeof(Q) == 1) return static_cast<float>(q - zero_point);
+    else return static_cast<float>(static_cast<double>(q) - static_cast<double>(zero_point));
+  }
   template <class Q>
   static void dequantize_from(const Q* __restrict q, Index n, float scale, std::int32_t zero_point, float* __restrict y) {
-    const auto zero = static_cast<std::uint32_t>(zero_point);
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<float>(wrap(static_cast<std::uint32_t>(q[i]) - zero)) * scale;
+    for (Index i = 0; i < n; ++i) y[i] = difference(q[i], zero_point) * scale;
   }
   static void dequantize(const void* q, DType dtype, Index n, float scale, std::int32_t zero_point, float* y) {
     switch (dtype) {
@@ -55,11 +60,9 @@ struct Loops {
   }
 
   template <class Q>
-  static void dequantize_each_from(const Q* __restrict q, Index n, const float* __restrict scale,
-                                   const std::int32_t* __restrict zero_point, float* __restrict y) {
-    for (Index i = 0; i < n; ++i) {
-      y[i] = static_cast<float>(wrap(static_cast<std::uint32_t>(q[i]) - static_cast<std::uint32_t>(zero_point[i]))) * scale[i];
-    }
+  static void dequantize_each_from(const Q* __restrict q, Index n, const float* __restrict scale, const std::int32_t* __restrict zero_point,
+                                   float* __restrict y) {
+    for (Index i = 0; i < n; ++i) y[i] = difference(q[i], zero_point[i]) * scale[i];
   }
   static void dequantize_each(const void* q, DType dtype, Index n, const float* scale, const std::int32_t* zero_point, float* y) {
     switch (dtype) {
@@ -78,30 +81,30 @@ struct Loops {
       y[i] = static_cast<Y>(round_clamped(static_cast<float>(sum) * multiplier, float_low, float_high) + zero_point);
     }
   }
-  static void requantize(const std::int32_t* acc, Index n, float multiplier, std::int32_t bias, std::int32_t zero_point,
-                         std::int32_t low, std::int32_t high, DType dtype, void* y) {
+  static void requantize(const std::int32_t* acc, Index n, float multiplier, std::int32_t bias, std::int32_t zero_point, std::int32_t low,
+                         std::int32_t high, DType dtype, void* y) {
     if (dtype == DType::Int8) requantize_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::int8_t*>(y));
     else requantize_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::uint8_t*>(y));
   }
 
   template <class Y>
-  static void requantize_each_to(const std::int32_t* __restrict acc, Index n, const float* __restrict multiplier,
-                                 const std::int32_t* __restrict bias, std::int32_t zero_point, std::int32_t low, std::int32_t high,
-                                 Y* __restrict y) {
+  static void requantize_each_to(const std::int32_t* __restrict acc, Index n, const float* __restrict multiplier, const std::int32_t* __restrict bias,
+                                 std::int32_t zero_point, std::int32_t low, std::int32_t high, Y* __restrict y) {
     const float float_low = static_cast<float>(low - zero_point), float_high = static_cast<float>(high - zero_point);
     for (Index i = 0; i < n; ++i) {
       const std::int32_t sum = wrap(static_cast<std::uint32_t>(acc[i]) + static_cast<std::uint32_t>(bias[i]));
       y[i] = static_cast<Y>(round_clamped(static_cast<float>(sum) * multiplier[i], float_low, float_high) + zero_point);
     }
   }
-  static void requantize_each(const std::int32_t* acc, Index n, const float* multiplier, const std::int32_t* bias,
-                              std::int32_t zero_point, std::int32_t low, std::int32_t high, DType dtype, void* y) {
+  static void requantize_each(const std::int32_t* acc, Index n, const float* multiplier, const std::int32_t* bias, std::int32_t zero_point,
+                              std::int32_t low, std::int32_t high, DType dtype, void* y) {
     if (dtype == DType::Int8) requantize_each_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::int8_t*>(y));
     else requantize_each_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::uint8_t*>(y));
   }
 
   template <class A, class B, class Y>
-  static void add_typed(const A* __restrict a, const B* __restrict b, Index n, const AddParams p, Y* __restrict y) {  // p by value: nothing the loop writes can alias it
+  static void add_typed(const A* __restrict a, const B* __restrict b, Index n, const AddParams p,
+                        Y* __restrict y) {  // p by value: nothing the loop writes can alias it
     const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
     for (Index i = 0; i < n; ++i) {
       const float left = static_cast<float>(a[i] - p.a_zero_point) * p.a_scale;
@@ -131,6 +134,7 @@ struct Loops {
   }
 
   static void lookup(const std::uint8_t* __restrict x, Index n, const std::uint8_t* __restrict table, std::uint8_t* __restrict y) {
+    if constexpr (requires { Tag::lookup; }) return Tag::lookup(x, n, table, y);
     for (Index i = 0; i < n; ++i) y[i] = table[x[i]];
   }
 
@@ -165,8 +169,8 @@ struct Loops {
 template <class Tag>
 constexpr Kernels make_kernels() {
   using L = Loops<Tag>;
-  return {&L::quantize, &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize, &L::requantize_each,
-          &L::add, &L::lookup, &L::max_into, &L::add_into};
+  return {&L::quantize,        &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize,
+          &L::requantize_each, &L::add,           &L::lookup,     &L::max_into,        &L::add_into};
 }
 
 }  // namespace

@@ -17,14 +17,14 @@ inline std::int32_t round_clamped(float value, float low, float high) {
   return __builtin_bit_cast(std::int32_t, value + magic) - __builtin_bit_cast(std::int32_t, magic);
 }
 
-// The same on a vector of floats.
+// The same on a vector of floats, before the last subtraction: the bits hold the rounded integer plus `rounding_bits`.
+constexpr std::int32_t rounding_bits = __builtin_bit_cast(std::int32_t, 12582912.0f);
+
 template <class Simd>
-[[gnu::always_inline]] inline typename Simd::I32 round_clamped(typename Simd::F32 value, float low, float high) {
-  using Floats = typename Simd::F32;
-  const Floats lowest = Floats{} + low, highest = Floats{} + high, magic = Floats{} + 12582912.0f;
-  value = value > lowest ? value : lowest;
-  value = value < highest ? value : highest;
-  return reinterpret_cast<typename Simd::I32>(value + magic) - reinterpret_cast<typename Simd::I32>(magic);
+[[gnu::always_inline]] inline typename Simd::I32 rounded_bits(typename Simd::F32 value, typename Simd::F32 low, typename Simd::F32 high) {
+  value = value > low ? value : low;
+  value = value < high ? value : high;
+  return reinterpret_cast<typename Simd::I32>(value + 12582912.0f);
 }
 
 }  // namespace

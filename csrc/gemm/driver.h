@@ -8,12 +8,14 @@
 // where the kernel wants wider elements (int16), or where reading to the end of the last group would leave the array.
 #pragma once
 
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "gemm/epilogue.h"
 #include "gemm/gemm.h"
 #include "gemm/micro_kernel.h"
+#include "gemm/row_walk.h"
 #include "tensor/scratch.h"
 
 namespace qkern::gemm {
@@ -48,6 +50,8 @@ class Driver {
   }
   static constexpr auto variants = make_variants(std::make_index_sequence<Kernel::rows * vectors>{});
 
+  static bool gathers(const Lhs& lhs) { return widens && !lhs.is_wide; }
+
   static Index rows_per_block(const Lhs& lhs) {
     const Index row_bytes = lhs.taps * lhs.tap_depth * static_cast<Index>(sizeof(Element)) + 1;
     const Index tiles = block_bytes / (row_bytes * Kernel::rows);
@@ -61,7 +65,7 @@ class Driver {
   };
 
   static Gathered gathered_rows(const Lhs& lhs, Index padded_depth, Index rows) {
-    if (!widens && lhs.end == nullptr) return {};
+    if (!gathers(lhs) && lhs.end == nullptr) return {};
     const Index header = round_up(lhs.taps * static_cast<Index>(sizeof(Index)), 64);
     const Index bytes = header + rows * lhs.taps * padded_depth * static_cast<Index>(sizeof(Element));
     auto* memory = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::GatheredRows, static_cast<std::size_t>(bytes)));
@@ -70,43 +74,50 @@ class Driver {
     return {offsets, reinterpret_cast<Element*>(memory + header)};
   }
 
-  static const void* row_address(const Lhs& lhs, Index row) {
-    constexpr Index size = widens ? 1 : static_cast<Index>(sizeof(Element));
-    const Index offset = row / lhs.inner_rows * lhs.outer_stride + row % lhs.inner_rows * lhs.inner_stride;
-    return static_cast<const unsigned char*>(lhs.data) + offset * size;
-  }
-
   // Copies rows to [row][tap][padded depth]; the padding is whatever is there, times zero.
-  static void gather(const Lhs& lhs, Range rows, Index padded_depth, Element* out) {
-    for (Index r = rows.begin; r < rows.end; ++r) {
+  static void gather(const Lhs& lhs, RowWalk walk, Index rows, Index padded_depth, Element* out) {
+    for (Index r = 0; r < rows; ++r) {
+      const unsigned char* row = walk.next();
       for (Index tap = 0; tap < lhs.taps; ++tap, out += padded_depth) {
-        gather_run(row_address(lhs, r), lhs.tap_offsets[tap], lhs.tap_depth, lhs.is_signed, out);
+        if constexpr (!widens) copy_run(reinterpret_cast<const Element*>(row) + lhs.tap_offsets[tap], lhs.tap_depth, out);
+        else if (lhs.is_signed) copy_run(reinterpret_cast<const std::int8_t*>(row) + lhs.tap_offsets[tap], lhs.tap_depth, out);
+        else copy_run(row + lhs.tap_offsets[tap], lhs.tap_depth, out);
         for (Index d = lhs.tap_depth; d < padded_depth; ++d) out[d] = Element{};
       }
     }
   }
 
-  static void gather_run(const void* row, Index offset, Index count, bool is_signed, Element* __restrict out) {
-    if constexpr (widens) {
-      if (is_signed) {
-        const auto* from = static_cast<const std::int8_t*>(row) + offset;
-        for (Index d = 0; d < count; ++d) out[d] = from[d];
-      } else {
-        const auto* from = static_cast<const std::uint8_t*>(row) + offset;
-        for (Index d = 0; d < count; ++d) out[d] = from[d];
-      }
-    } else {
-      const auto* from = static_cast<const Element*>(row) + offset;
-      for (Index d = 0; d < count; ++d) out[d] = from[d];
-    }
+  // Whole vectors, the last one overlapping the one before: runs are often short, and a loop of single elements at the end would
+  // cost as much as the rest.
+  template <class From>
+  static void copy_run(const From* from, Index count, Element* __restrict out) {
+    if (count >= 16) return copy_blocks<16>(from, count, out);
+    if (count >= 8) return copy_blocks<8>(from, count, out);
+    if (count >= 4) return copy_blocks<4>(from, count, out);
+    for (Index d = 0; d < count; ++d) out[d] = from[d];
+  }
+  template <Index Block, class From>
+  static void copy_blocks(const From* from, Index count, Element* __restrict out) {
+    for (Index d = 0; d + Block <= count; d += Block) copy_block<Block>(from + d, out + d);
+    if (count % Block != 0) copy_block<Block>(from + count - Block, out + count - Block);
+  }
+  template <Index Block, class From>
+  [[gnu::always_inline]] static void copy_block(const From* from, Element* out) {
+    typedef From Narrow [[gnu::vector_size(Block * sizeof(From))]];
+    typedef Element Wide [[gnu::vector_size(Block * sizeof(Element))]];
+    Narrow block;
+    std::memcpy(&block, from, sizeof block);
+    const Wide converted = __builtin_convertvector(block, Wide);
+    std::memcpy(out, &converted, sizeof converted);
   }
 
-  static bool leaves_array(const Lhs& lhs, Range rows, Index padded_depth) {
+  static bool leaves_array(const Lhs& lhs, RowWalk walk, Index rows, Index padded_depth) {
     if (lhs.end == nullptr || padded_depth == lhs.tap_depth) return false;
     const auto* end = static_cast<const unsigned char*>(lhs.end);
-    for (Index r = rows.begin; r < rows.end; ++r) {
+    for (Index r = 0; r < rows; ++r) {
+      const auto* row = reinterpret_cast<const Element*>(walk.next());
       for (Index tap = 0; tap < lhs.taps; ++tap) {
-        const auto* run = static_cast<const Element*>(row_address(lhs, r)) + lhs.tap_offsets[tap];
+        const auto* run = row + lhs.tap_offsets[tap];
         if (end - reinterpret_cast<const unsigned char*>(run) < padded_depth * static_cast<Index>(sizeof(Element))) return true;
       }
     }
@@ -116,29 +127,35 @@ class Driver {
   static void run_block(const Lhs& lhs, const Rhs& rhs, const Epilogue& epilogue, Range rows, Range panels, const Gathered& gathered) {
     const Index padded_depth = rhs.depth_groups * Kernel::depth;
     const Index row_elements = lhs.taps * padded_depth;
-    if constexpr (widens) gather(lhs, rows, padded_depth, gathered.rows);
+    const RowWalk first_row(lhs, rows.begin, gathers(lhs) ? 1 : sizeof(Element));
+    if (gathers(lhs)) gather(lhs, first_row, rows.end - rows.begin, padded_depth, gathered.rows);
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
-    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr,
-                          Kernel::lhs_offset != 0 && lhs.is_signed ? 0x80808080u : 0u, tile};
+    const std::uint32_t flip = applied_offset(Kernel::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
+    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, flip, lhs.is_signed, rhs.narrow, tile};
     const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;
       const Index cols = rhs.cols - col < Kernel::cols ? rhs.cols - col : Index{Kernel::cols};
       const Index panel_vectors = divide_up(cols, Kernel::lanes);
       args.panel = static_cast<const typename Kernel::Rhs*>(rhs.panels) + panel * panel_elements;
+      RowWalk walk = first_row;
       for (Index row = rows.begin; row < rows.end; row += Kernel::rows) {
         const Index count = rows.end - row < Kernel::rows ? rows.end - row : Index{Kernel::rows};
         args.tap_offsets = lhs.tap_offsets;
-        if (widens || leaves_array(lhs, {row, row + count}, padded_depth)) {
+        if (gathers(lhs) || leaves_array(lhs, walk, count, padded_depth)) {
           const Element* first = gathered.rows;
-          if constexpr (widens) first += (row - rows.begin) * row_elements;
-          else gather(lhs, {row, row + count}, padded_depth, gathered.rows);
+          if (gathers(lhs)) {
+            first += (row - rows.begin) * row_elements;
+          } else {
+            gather(lhs, walk, count, padded_depth, gathered.rows);
+            for (Index r = 0; r < count; ++r) walk.next();
+          }
           for (Index r = 0; r < count; ++r) row_pointers[r] = first + r * row_elements;
           args.tap_offsets = gathered.tap_offsets;
         } else {
-          for (Index r = 0; r < count; ++r) row_pointers[r] = static_cast<const Element*>(row_address(lhs, row + r));
+          for (Index r = 0; r < count; ++r) row_pointers[r] = reinterpret_cast<const Element*>(walk.next());
         }
         variants.run[(count - 1) * vectors + panel_vectors - 1](args);
         finish_tile<typename Kernel::Simd>(epilogue, tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});

@@ -21,8 +21,9 @@ struct Lhs {
   const Index* tap_offsets;
   Index taps;
   Index tap_depth;
-  const void* end;  // one past the last readable byte
-  bool is_signed;   // int8 rather than uint8; unused for float
+  const void* end;       // one past the last readable byte
+  bool is_signed;        // int8 rather than uint8; unused for float
+  bool is_wide = false;  // int16 already, and `end` is nullptr: for kernels whose lhs_element_size is 2
 };
 
 // Right operand as packed: panels of the tile's columns (the last one narrower, a multiple of `lanes`), each
@@ -32,6 +33,7 @@ struct Rhs {
   Index cols;          // of the matrix, without padding
   Index depth_groups;  // per tap
   Index taps;
+  bool narrow;  // no byte is -128, so that two products of int8 fit in int16
 };
 
 // Right operand as given: element (k, c) at data[k * depth_stride + c * col_stride], k = tap * tap_depth + d.
@@ -75,13 +77,20 @@ struct Range {
   Index begin, end;
 };
 
+// What a kernel adds to its int8 or uint8 activations; folds into their zero point. lhs_offset is 128 where the kernel wants uint8
+// (int8 is moved), -128 where it wants int8 (uint8 is moved), and 0 where it takes both.
+[[gnu::always_inline]] constexpr std::int32_t applied_offset(std::int32_t lhs_offset, bool is_signed) {
+  return (lhs_offset > 0) == is_signed ? lhs_offset : 0;
+}
+
 // A tier's matrix product: the shape of its tile and its functions.
 struct GemmKernels {
   Index rows, cols, lanes, depth;
-  std::int32_t lhs_offset;  // added to signed activations inside the kernel; folds into the zero point
+  std::int32_t lhs_offset;  // see applied_offset
   Index rhs_element_size;
-  // Writes the panels and, for int8, the sum of each column (after uint8 has been moved to int8 by -128).
-  void (*pack)(const RhsSource&, void* panels, std::int32_t* column_sums);
+  Index lhs_element_size;  // 2: the driver widens int8 activations, unless they come as int16 (Lhs::is_wide)
+  // Writes the panels and, for int8, the sum of each column (after uint8 has been moved to int8 by -128). Returns Rhs::narrow.
+  bool (*pack)(const RhsSource&, void* panels, std::int32_t* column_sums);
   // Computes rows x panels of the product.
   void (*run)(const Lhs&, const Rhs&, const Epilogue&, Range rows, Range panels);
 };
@@ -89,7 +98,9 @@ struct GemmKernels {
 // A depthwise convolution: one channel in, one out; lhs taps are window positions, tap_depth = channels.
 struct DepthwiseKernels {
   Index lanes;  // channels are padded to a multiple, in the weights and as readable bytes behind the input
-  // weights[tap][channels padded]: int16 with the zero point subtracted, or float.
+  // weights[tap group][channels padded][tap_group]: int16 with the zero point subtracted, or float. Taps (their offsets too) are
+  // padded to a multiple of tap_group, with zero weights.
+  Index tap_group;
   void (*run)(const Lhs&, const void* weights, const Epilogue&, Range rows);
   // For int8 weights without a zero point, where the tier has such a kernel: weights [channel block][tap group][dot_channels][4];
   // tap_offsets are padded to a multiple of 4, channels to a multiple of dot_channels. lhs_offset as in GemmKernels.

@@ -20,17 +20,20 @@ struct TileArgs {
   Index taps;
   Index depth_groups;
   const typename Kernel::Rhs* panel;
-  std::uint32_t lhs_flip;       // xor for four lhs bytes: turns int8 into uint8 = int8 + 128
-  typename Kernel::Acc* tile;   // [Rows][Vectors * lanes]
+  std::uint32_t lhs_flip;      // xor for four lhs bytes, 0 or 0x80808080: adds lhs_offset, int8 <-> uint8
+  bool lhs_signed;             // lhs as given holds int8; for a kernel with an instruction for each
+  bool rhs_narrow;             // no byte of rhs is -128
+  typename Kernel::Acc* tile;  // [Rows][Vectors * lanes]
 };
 
 // rows x cols: the tile. lanes: accumulators per register; cols = vectors * lanes. depth: consecutive k that stay
 // together. Lhs/Rhs/Acc: what the kernel reads and accumulates; where Lhs is wider than a byte the driver widens.
 template <class K>
 concept MicroKernel = requires(const TileArgs<K>& args) {
-  requires K::rows > 0 && K::lanes > 0 && K::cols % K::lanes == 0 && K::depth > 0;
+  requires K::rows >
+  0 && K::lanes > 0 && K::cols % K::lanes == 0 && K::depth > 0;
   requires K::lanes % K::Simd::lanes == 0;  // vectors of the epilogue
-  requires K::lhs_offset == 0 || K::lhs_offset == 128;
+  requires K::lhs_offset == 0 || K::lhs_offset == 128 || K::lhs_offset == -128;
   requires std::is_trivial_v<typename K::Lhs> && std::is_trivial_v<typename K::Rhs>;
   { K::template run<1, 1>(args) } -> std::same_as<void>;
   { K::template run<K::rows, K::cols / K::lanes>(args) } -> std::same_as<void>;

@@ -11,11 +11,11 @@ namespace qkern::gemm {
 
 class PackedWeights {
  public:
-  // `kernels` must outlive this. Throws std::bad_alloc.
+  // `kernels` must outlive this. Throws std::bad_alloc, or std::length_error for sizes beyond any memory.
   PackedWeights(const GemmKernels& kernels, const RhsSource& source);
 
   const GemmKernels& kernels() const { return *kernels_; }
-  Rhs rhs() const { return {panels_.get(), cols_, depth_groups_, taps_}; }
+  Rhs rhs() const { return {panels_.get(), cols_, depth_groups_, taps_, narrow_}; }
   Index cols() const { return cols_; }
   Index padded_cols() const { return round_up(cols_, kernels_->lanes); }
   Index panels() const { return divide_up(cols_, kernels_->cols); }
@@ -37,6 +37,7 @@ class PackedWeights {
   std::size_t bytes_;
   std::unique_ptr<std::byte[], Free> panels_;
   std::vector<std::int32_t> column_sums_;
+  bool narrow_;
 };
 
 }  // namespace qkern::gemm

@@ -26,7 +26,7 @@ std::int32_t at(ZeroPoints zero, Index i) { return zero[zero.size() == 1 ? 0 : s
 }  // namespace
 
 std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero) {
-  const std::uint32_t zero = bits(lhs_zero) + bits(lhs_signed ? weights.kernels().lhs_offset : 0);
+  const std::uint32_t zero = bits(lhs_zero) + bits(applied_offset(weights.kernels().lhs_offset, lhs_signed));
   std::vector<std::int32_t> offsets(static_cast<std::size_t>(weights.padded_cols()));
   std::transform(weights.column_sums().begin(), weights.column_sums().end(), offsets.begin(),
                  [zero](std::int32_t sum) { return wrap(0u - zero * bits(sum)); });
@@ -38,8 +38,7 @@ bool needs_row_sums(const PackedWeights& weights, ZeroPoints rhs_zero) {
 }
 
 Corrections::Corrections(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero)
-    : column_offset_(column_offsets(weights, lhs.is_signed, lhs_zero.size() == 1 ? lhs_zero[0] : 0)),
-      column_sums_(weights.column_sums().data()) {
+    : column_offset_(column_offsets(weights, lhs.is_signed, lhs_zero.size() == 1 ? lhs_zero[0] : 0)), column_sums_(weights.column_sums().data()) {
   if (lhs_zero.size() != 1) {
     row_zero_.resize(static_cast<std::size_t>(rows));
     for (Index r = 0; r < rows; ++r) row_zero_[static_cast<std::size_t>(r)] = wrap(0u - bits(lhs_zero[static_cast<std::size_t>(r)]));
@@ -48,7 +47,9 @@ Corrections::Corrections(const PackedWeights& weights, const Lhs& lhs, Index row
     row_sum_.resize(static_cast<std::size_t>(rows));
     threading::parallel_for(rows, weights.depth(), [&](Index begin, Index end) {
       for (Index r = begin; r < end; ++r) {
-        const std::uint32_t sum = lhs.is_signed ? row_sum<std::int8_t>(lhs, r) : row_sum<std::uint8_t>(lhs, r);
+        const std::uint32_t sum = lhs.is_wide     ? row_sum<std::int16_t>(lhs, r)
+                                  : lhs.is_signed ? row_sum<std::int8_t>(lhs, r)
+                                                  : row_sum<std::uint8_t>(lhs, r);
         row_sum_[static_cast<std::size_t>(r)] = wrap(bits(weights.depth()) * bits(at(lhs_zero, r)) - sum);
       }
     });
@@ -67,17 +68,16 @@ void Corrections::apply(Epilogue& epilogue) const {
 void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows) {
   const GemmKernels& kernels = weights.kernels();
   const Index row_tiles = divide_up(rows, kernels.rows), panels = weights.panels();
-  const Index work = rows * weights.cols() * std::max(weights.depth(), Index{1});
+  if (row_tiles == 0 || panels == 0) return;
+  const Index depth = std::max(weights.depth(), Index{1});
   const Rhs rhs = weights.rhs();
-  const Index items = std::max(row_tiles, panels);
-  if (items == 0) return;
-  const Index per_item = divide_up(work, items);
   if (row_tiles >= panels) {
-    threading::parallel_for(row_tiles, per_item, [&](Index begin, Index end) {
-      kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
-    });
+    threading::parallel_for(row_tiles, divide_up(divide_up(rows, row_tiles) * weights.cols() * depth, products_per_unit),
+                            [&](Index begin, Index end) {
+                              kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
+                            });
   } else {
-    threading::parallel_for(panels, per_item, [&](Index begin, Index end) {
+    threading::parallel_for(panels, divide_up(divide_up(weights.cols(), panels) * rows * depth, products_per_unit), [&](Index begin, Index end) {
       kernels.run(lhs, rhs, epilogue, {0, rows}, {begin, end});
     });
   }

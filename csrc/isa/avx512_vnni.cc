@@ -115,8 +115,10 @@ struct Float32Avx512 {
 // within 128-bit lanes, so sum j holds channels 4j..4j+3 of each 16; a transpose of lanes brings them back into order.
 struct DepthwiseAvx512Vnni {
   static constexpr Index channels = 64;
+  static constexpr std::int32_t lhs_offset = 128;
 
-  static void run(const std::uint8_t* row, const Index* tap_offsets, Index tap_groups, const std::int8_t* weights, std::uint32_t flip, std::int32_t* tile) {
+  static void run(const std::uint8_t* row, const Index* tap_offsets, Index tap_groups, const std::int8_t* weights, std::uint32_t flip,
+                  std::int32_t* tile) {
     const __m512i flips = _mm512_set1_epi32(static_cast<int>(flip));
     __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
     for (Index g = 0; g < tap_groups; ++g, tap_offsets += 4, weights += channels * 4) {

@@ -8,7 +8,13 @@
 //   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
 //                              widen(address of int8, uint8 or int16) -> I32
 //                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once
+//                              optional: multiply_add(address of 4 * lanes codes, address of int16 weights, I32 (&sum)[4])
 //                              store_bytes(I32, address): the low byte of each lane
+//                              optional: store_bytes_of_two(I32, I32, address of int8 or uint8): codes within the range of the type
+//                              optional: dot_pairs(x0, x1, w, I32 sum) -> sum + x0[i] * w[2 i] + x1[i] * w[2 i + 1], x int8 or
+//                              uint8, w int16 of magnitude up to 255
+//                              optional: interleaved, arrange_pairs, dot_interleaved: the same for that many channels (tile_avx2.h)
+//   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 
 #include "elementwise/kernels.h"

@@ -12,17 +12,24 @@ namespace {  // internal linkage: each tier compiles its own copy
 
 template <gemm::MicroKernel Kernel>
 constexpr gemm::GemmKernels make_gemm_kernels() {
-  return {Kernel::rows, Kernel::cols, Kernel::lanes, Kernel::depth, Kernel::lhs_offset,
-          static_cast<Index>(sizeof(typename Kernel::Rhs)), &gemm::pack<Kernel>, &gemm::Driver<Kernel>::run};
+  return {Kernel::rows,
+          Kernel::cols,
+          Kernel::lanes,
+          Kernel::depth,
+          Kernel::lhs_offset,
+          static_cast<Index>(sizeof(typename Kernel::Rhs)),
+          static_cast<Index>(sizeof(typename Kernel::Lhs)),
+          &gemm::Packing<Kernel>::run,
+          &gemm::Driver<Kernel>::run};
 }
 
 template <class Tier>
 constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
   using Simd = typename Tier::Simd;
-  gemm::DepthwiseKernels kernels{Simd::lanes, &conv::Depthwise<Simd>::run_int8};
+  gemm::DepthwiseKernels kernels{Simd::lanes, conv::Depthwise<Simd>::int8_taps, &conv::Depthwise<Simd>::run_int8};
   if constexpr (requires { typename Tier::DepthwiseTile; }) {
     kernels.dot_channels = Tier::DepthwiseTile::channels;
-    kernels.lhs_offset = 128;
+    kernels.lhs_offset = Tier::DepthwiseTile::lhs_offset;
     kernels.run_dot = &conv::DepthwiseDot<Simd, typename Tier::DepthwiseTile>::run;
   }
   return kernels;
@@ -34,7 +41,7 @@ constexpr KernelTable make_kernel_table() {
           make_gemm_kernels<typename Tier::Int8Kernel>(),
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
-          {Tier::Simd::lanes, &conv::Depthwise<typename Tier::Simd>::run_float32},
+          {Tier::Simd::lanes, 1, &conv::Depthwise<typename Tier::Simd>::run_float32},
           elementwise::make_kernels<Tier>()};
 }
 

@@ -26,12 +26,41 @@ bool is_depthwise(const ConvWeights& weights) {
   return weights.groups > 1 && weights.groups == weights.in_channels && weights.groups == weights.out_channels;
 }
 
+// Narrow groups side by side as one: between the channels of different groups stands the weights' zero point, which contributes
+// nothing. Several times the multiplications are cheaper than rows of a few bytes and tiles of a few columns
+// (docs/decisions/0023-merge-narrow-groups.md). Not for float, where 0 * inf would contribute.
+class MergedGroups {
+ public:
+  MergedGroups(const ConvWeights& weights, std::span<const std::int32_t> w_zero) : weights_(weights) {
+    constexpr Index enough = 16;  // channels of a group
+    const Index in = weights.in_channels / weights.groups, out = weights.out_channels / weights.groups, taps = taps_of(weights.window);
+    Index merge = 1;
+    while (weights.groups % (2 * merge) == 0 && 2 * merge * std::max(in, out) <= enough) merge *= 2;
+    if (merge == 1 || is_depthwise(weights)) return;
+    bytes_.resize(static_cast<std::size_t>(weights.out_channels * merge * in * taps));
+    const auto* from = static_cast<const std::uint8_t*>(weights.data);
+    for (Index c = 0; c < weights.out_channels; ++c) {
+      const Index place = c / out % merge;
+      std::uint8_t* to = bytes_.data() + c * merge * in * taps;
+      std::fill_n(to, merge * in * taps, static_cast<std::uint8_t>(w_zero[w_zero.size() == 1 ? 0 : static_cast<std::size_t>(c)]));
+      std::copy_n(from + c * in * taps, in * taps, to + place * in * taps);
+    }
+    weights_.data = bytes_.data();
+    weights_.groups /= merge;
+  }
+  const ConvWeights& weights() const { return weights_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  ConvWeights weights_;
+};
+
 std::int32_t wrap(std::uint32_t value) { return static_cast<std::int32_t>(value); }
 
 }  // namespace
 
-Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero,
-           std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
+Conv::Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+           float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout)
     : isa_(isa::active_kernels().name),
       window_(weights.window),
       in_channels_(weights.in_channels),
@@ -89,14 +118,14 @@ void Conv::pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kern
   }
   packed_.reserve(static_cast<std::size_t>(groups_));
   for (Index g = 0; g < groups_; ++g) {
-    packed_.emplace_back(kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs,
-                                                  weights.dtype != DType::Uint8});
+    packed_.emplace_back(
+        kernels, gemm::RhsSource{ordered + g * group_out * depth * size, 1, depth, group_out, runs, depth / runs, weights.dtype != DType::Uint8});
   }
 }
 
 void Conv::pack_depthwise(const ConvWeights& weights) {
-  const Index taps = taps_of(window_), padded = round_up(out_channels_, depthwise_kernels_.lanes);
-  const auto count = static_cast<std::size_t>(taps * padded);
+  const Index taps = taps_of(window_), padded = round_up(out_channels_, depthwise_kernels_.lanes), group = depthwise_kernels_.tap_group;
+  const auto count = static_cast<std::size_t>(round_up(taps, group) * padded);
   if (is_float_) {
     depthwise_float_.resize(count);
     const auto* from = static_cast<const float*>(weights.data);
@@ -110,10 +139,10 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
   for (Index c = 0; c < out_channels_; ++c) {
     for (Index t = 0; t < taps; ++t) {
       const Index i = c * taps + t;
-      const std::int32_t value = weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i]
-                                                              : static_cast<const std::uint8_t*>(weights.data)[i];
+      const std::int32_t value =
+          weights.dtype == DType::Int8 ? static_cast<const std::int8_t*>(weights.data)[i] : static_cast<const std::uint8_t*>(weights.data)[i];
       const std::int32_t centred = value - w_zero_[static_cast<std::size_t>(c)];
-      depthwise_int8_[static_cast<std::size_t>(t * padded + c)] = static_cast<std::int16_t>(centred);
+      depthwise_int8_[static_cast<std::size_t>((t / group * padded + c) * group + t % group)] = static_cast<std::int16_t>(centred);
       depthwise_sums_[static_cast<std::size_t>(c)] += centred;
     }
   }
@@ -124,15 +153,17 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
 
 void Conv::pack_depthwise_dot() {
   const Index taps = taps_of(window_), block = depthwise_kernels_.dot_channels, groups = divide_up(taps, 4);
-  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes);
+  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes), tap_group = depthwise_kernels_.tap_group;
   const auto total = static_cast<std::size_t>(round_up(out_channels_, block));
   depthwise_dot_.resize(total * static_cast<std::size_t>(groups) * 4);
-  // Within 64 channels the kernel's sums hold 4 neighbours of each 16: sum j, lane l, element i is channel 16 l + 4 j + i.
+  // A block is one register of each tap. Interleaving works within 128-bit lanes, so of the kernel's four sums, sum j, lane l,
+  // element i is channel 16 l + 4 j + i.
   for (Index c = 0; c < out_channels_; ++c) {
-    const Index within = c % block, slot = within / 4 % 4 * 16 + within / 16 * 4 + within % 4;
+    const Index within = c % block, slot = within / 4 % 4 * (block / 4) + within / 16 * 4 + within % 4;
     for (Index t = 0; t < taps; ++t) {
       const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
-      depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(t * padded + c)]);
+      const Index from = (t / tap_group * padded + c) * tap_group + t % tap_group;
+      depthwise_dot_[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(depthwise_int8_[static_cast<std::size_t>(from)]);
     }
   }
   depthwise_int8_.clear();
@@ -143,14 +174,14 @@ void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const st
   const Index group_cols = out_channels_ / groups_;
   const Index padded_group = depthwise_ ? 1 : packed_[0].padded_cols();
   const auto total = static_cast<std::size_t>(depthwise_ ? round_up(out_channels_, depthwise_lanes()) : padded_group * groups_);
-  const std::vector<float> scales = w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_))
-                                                    : multipliers(x_scale, w_scale, out_channels_, output_);
+  const std::vector<float> scales =
+      w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(out_channels_)) : multipliers(x_scale, w_scale, out_channels_, output_);
   multiplier_.resize(total);
   for (const bool is_signed : {false, true}) {
     auto& offset = column_offset_[is_signed];
     if (depthwise_) {
       offset.resize(total);
-      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ && is_signed ? depthwise_kernels_.lhs_offset : 0));
+      const auto zero = static_cast<std::uint32_t>(x_zero_ + (dot_ ? gemm::applied_offset(depthwise_kernels_.lhs_offset, is_signed) : 0));
       for (std::size_t c = 0; c < depthwise_sums_.size(); ++c) offset[c] = wrap(0u - zero * static_cast<std::uint32_t>(depthwise_sums_[c]));
     } else {
       for (const auto& group : packed_) {
@@ -185,7 +216,7 @@ void Conv::run_group(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows, std::si
   const gemm::PackedWeights& weights = packed_[group];
   const Index group_cols = out_channels_ / groups_, g = static_cast<Index>(group);
   const auto at = group * static_cast<std::size_t>(weights.padded_cols());
-  lhs.data = static_cast<const unsigned char*>(lhs.data) + g * (in_channels_ / groups_) * (is_float_ ? 4 : 1);
+  lhs.data = static_cast<const unsigned char*>(lhs.data) + g * (in_channels_ / groups_) * (is_float_ ? 4 : lhs.is_wide ? 2 : 1);
   epilogue.out = static_cast<unsigned char*>(epilogue.out) + g * group_cols * size_of(output_.dtype);
   if (is_float_) {
     epilogue.bias = float_bias_.data() + at;
@@ -225,11 +256,15 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
   if (image.batch * out_pixels == 0) return;
   const auto zero = static_cast<std::uint8_t>(x_zero_);
   static constexpr float float_zero = 0;
+  // A pixel in several windows, or in slices of a few channels: widened once, if the kernel reads int16.
+  const bool wide = !is_float_ && !depthwise_ && packed_[0].kernels().lhs_element_size == 2 && (taps_of(window) > 1 || groups_ > 1);
+  const Widen widen = !wide ? Widen::No : x_dtype == DType::Int8 ? Widen::Int8 : Widen::Uint8;
   const PreparedImage prepared =
-      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image));
+      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image), widen);
   std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
   const auto tap_count = static_cast<Index>(taps.size());
-  if (dot_) taps.resize(static_cast<std::size_t>(round_up(tap_count, 4)), taps[0]);  // read again, times zero weights
+  if (depthwise_)
+    taps.resize(static_cast<std::size_t>(round_up(tap_count, dot_ ? 4 : depthwise_kernels_.tap_group)), taps[0]);  // read again, times zero weights
 
   const bool transposes = layout_ == Layout::ChannelsFirst && out_channels_ > 1;
   const Index size = size_of(output_.dtype);
@@ -259,7 +294,8 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
     }
   };
   // Whole planes to each thread where there are enough; else the threads share each plane.
-  const Index plane_work = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
+  const Index products = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
+  const Index plane_work = depthwise_ ? products : divide_up(products, gemm::products_per_unit);
   if (planes >= 2 * threading::num_threads()) threading::parallel_for(planes, plane_work, run_planes);
   else run_planes(0, planes);
 

@@ -26,8 +26,8 @@ struct ConvWeights {
 class Conv {
  public:
   // int8: w_zero 1 or `out` values, bias none or `out`, w_scale 1 or `out` (unused where output.dtype is Int32).
-  Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero,
-       std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout);
+  Conv(const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+       float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout);
   // float: y = clamp(acc + bias, low, high)
   Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout);
 
@@ -47,6 +47,9 @@ class Conv {
   const char* isa() const { return isa_; }
 
  private:
+  struct Merged {};  // groups are as narrow as they will be
+  Conv(Merged, const ConvWeights& weights, std::span<const float> w_scale, std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias,
+       float x_scale, std::int32_t x_zero, const LayerOutput& output, Layout layout);
   void pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels);
   void pack_depthwise(const ConvWeights& weights);
   void pack_depthwise_dot();
@@ -65,13 +68,13 @@ class Conv {
   std::int32_t x_zero_ = 0;
   float low_ = 0, high_ = 0;
   gemm::DepthwiseKernels depthwise_kernels_{};
-  std::vector<gemm::PackedWeights> packed_;       // one per group
-  bool dot_ = false;                              // depthwise with the tier's dot-product kernel
-  std::vector<std::int8_t> depthwise_dot_;        // [channel block][tap group][dot_channels][4]
-  std::vector<std::int16_t> depthwise_int8_;      // [tap][channels padded], zero point subtracted
-  std::vector<float> depthwise_float_;            // [tap][channels padded]
-  std::vector<std::int32_t> depthwise_sums_;      // per channel
-  std::vector<std::int32_t> w_zero_;              // one per output channel
+  std::vector<gemm::PackedWeights> packed_;   // one per group
+  bool dot_ = false;                          // depthwise with the tier's dot-product kernel
+  std::vector<std::int8_t> depthwise_dot_;    // [channel block][tap group][dot_channels][4]
+  std::vector<std::int16_t> depthwise_int8_;  // [tap group][channels padded][tap_group], zero point subtracted
+  std::vector<float> depthwise_float_;        // [tap][channels padded]
+  std::vector<std::int32_t> depthwise_sums_;  // per channel
+  std::vector<std::int32_t> w_zero_;          // one per output channel
   // Per channel, each group padded to whole vectors: [0] for uint8 activations, [1] for int8.
   std::vector<std::int32_t> column_offset_[2];
   std::vector<float> multiplier_, float_bias_;

@@ -1,84 +1,94 @@
 #include "ops/conv_image.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "tensor/scratch.h"
+#include "tensor/transpose.h"
 #include "threading/parallel_for.h"
 
 namespace qkern::ops {
 namespace {
 
+using tensor::transpose;
+
 constexpr Index slack = 256;  // bytes readable behind a copied image
 
-template <class T>
-void fill_with(T* to, Index count, const void* element) {
+template <class T, class To>
+void fill_with(To* to, Index count, const void* element) {
   T value;
   std::memcpy(&value, element, sizeof value);
-  for (Index i = 0; i < count; ++i) to[i] = value;
+  for (Index i = 0; i < count; ++i) to[i] = static_cast<To>(value);
 }
 
-// One row of pixels: [channels] runs at `channel_stride`, `pixel_stride` -> channels last.
+// Channels of a row of pixels at `channel_stride` elements -> channels last.
 template <class T>
-void copy_row(const T* from, Index channel_stride, Index pixel_stride, Index pixels, Index channels, T* to) {
-  if (channel_stride == 1) {
-    std::memcpy(to, from, static_cast<std::size_t>(pixels * channels) * sizeof(T));
-    return;
+void interleave_channels(const T* from, Index channel_stride, Index pixels, Index channels, T* to) {
+  if constexpr (sizeof(T) == 1) {
+    transpose(reinterpret_cast<const std::uint8_t*>(from), channel_stride, channels, pixels, reinterpret_cast<std::uint8_t*>(to), channels);
+  } else {
+    transpose(from, channel_stride, channels, pixels, to, channels);
   }
-  constexpr Index block = 64;  // pixels whose output lines stay in L1 while the channels go by
-  for (Index begin = 0; begin < pixels; begin += block) {
-    const Index end = begin + block < pixels ? begin + block : pixels;
-    for (Index c = 0; c < channels; ++c) {
-      for (Index p = begin; p < end; ++p) to[p * channels + c] = from[c * channel_stride + p * pixel_stride];
+}
+
+// One row of pixels; channel_stride 1: channels last already.
+template <class T, class To>
+void copy_row(const T* from, Index channel_stride, Index pixels, Index channels, To* to) {
+  const Index count = pixels * channels;
+  if constexpr (std::is_same_v<T, To>) {
+    if (channel_stride == 1) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+    else interleave_channels(from, channel_stride, pixels, channels, to);
+  } else {
+    if (channel_stride != 1) {
+      auto* row = static_cast<T*>(tensor::scratch(tensor::Scratch::TransposedRow, static_cast<std::size_t>(count) * sizeof(T)));
+      interleave_channels(from, channel_stride, pixels, channels, row);
+      from = row;
     }
+    for (Index i = 0; i < count; ++i) to[i] = from[i];
   }
 }
 
-template <class T>
-void copy_with_borders(const T* x, const ImageShape& image, Layout layout, const Window& window, const Sizes& size, const void* fill, T* out) {
+template <class T, class To>
+void copy_with_borders(const void* image_data, const ImageShape& image, Layout layout, const Window& window, const Sizes& size, const void* fill,
+                       void* copy) {
+  const auto* x = static_cast<const T*>(image_data);
+  auto* out = static_cast<To*>(copy);
   const Index channels = image.channels;
   const auto [depth, height, width] = image.size;
-  const bool last = layout == Layout::ChannelsLast;
+  const bool last = layout == Layout::ChannelsLast || channels == 1;
   const Index row = size[2] * channels, image_elements = image.pixels() * channels;
   threading::parallel_for(image.batch * size[0] * size[1], row, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      T* to = out + i * row;
+      To* to = out + i * row;
       const Index h = i % size[1] - window.pad_begin[1], d = i / size[1] % size[0] - window.pad_begin[0], n = i / size[1] / size[0];
       if (h < 0 || h >= height || d < 0 || d >= depth) {
-        fill_with(to, row, fill);
+        fill_with<T>(to, row, fill);
         continue;
       }
       const T* from = x + n * image_elements + (d * height + h) * width * (last ? channels : 1);
-      fill_with(to, window.pad_begin[2] * channels, fill);
+      fill_with<T>(to, window.pad_begin[2] * channels, fill);
       to += window.pad_begin[2] * channels;
-      copy_row(from, last ? 1 : image.pixels(), last ? channels : 1, width, channels, to);
-      fill_with(to + width * channels, window.pad_end[2] * channels, fill);
+      copy_row(from, last ? 1 : image.pixels(), width, channels, to);
+      fill_with<T>(to + width * channels, window.pad_end[2] * channels, fill);
     }
   });
 }
 
 template <class T>
-void transpose(const T* x, Index batch, Index rows, Index cols, T* y) {
-  // Blocks keep both sides' cache lines in L1.
-  constexpr Index block = 32;
+void transpose_batch(const T* x, Index batch, Index rows, Index cols, T* y) {
+  constexpr Index block = 64;  // rows: whole cache lines of y, for each thread
   const Index row_blocks = divide_up(rows, block);
   threading::parallel_for(batch * row_blocks, block * cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const T* from = x + i / row_blocks * rows * cols;
-      T* to = y + i / row_blocks * rows * cols;
-      const Index r0 = i % row_blocks * block, r1 = r0 + block < rows ? r0 + block : rows;
-      for (Index c0 = 0; c0 < cols; c0 += block) {
-        const Index c1 = c0 + block < cols ? c0 + block : cols;
-        for (Index c = c0; c < c1; ++c) {
-          for (Index r = r0; r < r1; ++r) to[c * rows + r] = from[r * cols + c];
-        }
-      }
+      const Index r = i % row_blocks * block, count = rows - r < block ? rows - r : block, image = i / row_blocks * rows * cols;
+      transpose(x + image + r * cols, cols, count, cols, y + image + r, rows);
     }
   });
 }
 
 void transpose_any(const void* x, Index batch, Index rows, Index cols, Index element_size, void* y) {
-  if (element_size == 1) transpose(static_cast<const std::uint8_t*>(x), batch, rows, cols, static_cast<std::uint8_t*>(y));
-  else transpose(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
+  if (element_size == 1) transpose_batch(static_cast<const std::uint8_t*>(x), batch, rows, cols, static_cast<std::uint8_t*>(y));
+  else transpose_batch(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
 }
 
 bool has_borders(const Window& window) {
@@ -99,24 +109,24 @@ Sizes output_size(const ImageShape& image, const Window& window) {
   return out;
 }
 
-PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size,
-                      const void* fill, bool may_overrun) {
+PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size, const void* fill,
+                      bool may_overrun, Widen widen) {
   const bool already_last = layout == Layout::ChannelsLast || image.channels == 1;
   const Index bytes = image.batch * image.pixels() * image.channels * element_size;
-  if (already_last && !has_borders(window) && !may_overrun) {
+  if (widen == Widen::No && already_last && !has_borders(window) && !may_overrun) {
     return {x, static_cast<const unsigned char*>(x) + bytes, image.size, image.channels, element_size};
   }
   Sizes size = image.size;
   for (std::size_t i = 0; i < 3; ++i) size[i] += window.pad_begin[i] + window.pad_end[i];
-  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * element_size;
+  const Index copied_size = widen == Widen::No ? element_size : 2;
+  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * copied_size;
   void* copy = tensor::scratch(tensor::Scratch::PaddedInput, static_cast<std::size_t>(padded + slack));
-  if (element_size == 1) {
-    copy_with_borders(static_cast<const std::uint8_t*>(x), image, layout, window, size, fill, static_cast<std::uint8_t*>(copy));
-  } else {
-    copy_with_borders(static_cast<const std::uint32_t*>(x), image, layout, window, size, fill, static_cast<std::uint32_t*>(copy));
-  }
+  if (widen == Widen::Int8) copy_with_borders<std::int8_t, std::int16_t>(x, image, layout, window, size, fill, copy);
+  else if (widen == Widen::Uint8) copy_with_borders<std::uint8_t, std::int16_t>(x, image, layout, window, size, fill, copy);
+  else if (element_size == 1) copy_with_borders<std::uint8_t, std::uint8_t>(x, image, layout, window, size, fill, copy);
+  else copy_with_borders<std::uint32_t, std::uint32_t>(x, image, layout, window, size, fill, copy);
   std::memset(static_cast<unsigned char*>(copy) + padded, 0, slack);
-  return {copy, nullptr, size, image.channels, element_size};
+  return {copy, nullptr, size, image.channels, copied_size};
 }
 
 std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width) {
@@ -142,6 +152,7 @@ gemm::Lhs plane_lhs(const PreparedImage& image, const Window& window, const Size
   lhs.outer_stride = window.stride[1] * image.size[2] * image.channels;
   lhs.end = image.end;
   lhs.is_signed = is_signed;
+  lhs.is_wide = image.element_size == 2;
   return lhs;
 }
 

@@ -40,8 +40,10 @@ struct PreparedImage {
 };
 
 // `fill`: the element (of `element_size` 1 or 4 bytes) that borders hold. `may_overrun`: the kernels read past the last pixel.
-PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size,
-                      const void* fill, bool may_overrun);
+// `widen`: the copy holds int16, for kernels that would otherwise widen each pixel once per window it is in.
+enum class Widen { No, Int8, Uint8 };
+PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size, const void* fill,
+                      bool may_overrun, Widen widen = Widen::No);
 
 // Offsets, in elements, of the window positions from the first; with `merge_width`, positions along the width are one run.
 std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width);

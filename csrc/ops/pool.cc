@@ -91,8 +91,7 @@ void average_pool(const void* x, DType dtype, const ImageShape& image, const Ave
   const bool is_float = dtype == DType::Float32;
   const auto zero = static_cast<std::uint8_t>(pool.x_zero_point);
   static constexpr float float_zero = 0;
-  const PreparedImage prepared =
-      prepare(x, image, layout, window, size_of(dtype), is_float ? static_cast<const void*>(&float_zero) : &zero, false);
+  const PreparedImage prepared = prepare(x, image, layout, window, size_of(dtype), is_float ? static_cast<const void*>(&float_zero) : &zero, false);
   const std::vector<Index> taps = tap_offsets(prepared, window, false);
   const Index size = size_of(dtype), all = static_cast<Index>(taps.size());
   const auto& kernels = isa::active_kernels().elementwise;

@@ -7,14 +7,15 @@
 
 namespace qkern::threading {
 
-// Threads a call may use; at least 1. Starts as OMP_NUM_THREADS, else the number of processors this process may use.
+// Threads a call may use; at least 1. Starts as OMP_NUM_THREADS, else the number of processors this process may use; always 1 in
+// a process that was forked (not one that was spawned).
 int num_threads();
 void set_num_threads(int count);
 
 // The number for calls that this thread makes, whatever the process's is; 0: the process's. Returns what it was.
 int limit_num_threads(int count);
 
-// Below this many multiply-adds (or bytes moved) a second thread costs more than it brings.
+// Below this many units, an element of an elementwise loop each, a second thread costs more than it brings.
 inline constexpr Index worth_a_thread = Index{1} << 17;
 
 // Number of threads for `items` items of `work` units each.

@@ -1,7 +1,7 @@
 """Tiers: the instruction-set families the kernels are compiled for.
 
-The best one the processor can run is chosen at import; the environment variable QKERN_ISA or `use` overrides it. Every tier
-gives the same bits, so the choice matters for speed and for tests only.
+The best one the processor can run is chosen at import; the environment variable QKERN_ISA or `use` overrides it. Every
+tier gives the same bits, so the choice matters for speed and for tests only.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def active() -> str:
 class use:
     """Makes `name` the tier of new work, for the whole process; as a context manager, until its end.
 
-    What was packed before (`pack`, `QLinear`, `QConv`, `Session`) stays with the tier that packed it. Raises ValueError, naming what
-    is available, where the build or the processor lacks the tier.
+    What was packed before (`pack`, `QLinear`, `QConv`, `Session`) stays with the tier that packed it. Raises
+    ValueError, naming what is available, where the build or the processor lacks the tier.
     """
 
     def __init__(self, name: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import sys
+
 import numpy as np
 import pytest
 import qkern
@@ -24,6 +28,32 @@ def test_lists():
         assert (name in AVAILABLE) == all(features[feature] for feature in _core.isa_required(name))
     with pytest.raises(ValueError, match="mmx"):
         _core.isa_required("mmx")
+
+
+@pytest.mark.skipif(platform.machine() != "aarch64" or sys.platform != "linux", reason="Linux on Arm")
+def test_features_are_what_the_kernel_offers():
+    # Not what /proc/cpuinfo says: an emulator shows the host's, and what is hidden from a process must not be used.
+    getauxval = ctypes.CDLL(None).getauxval
+    getauxval.restype, getauxval.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    hwcap, hwcap2 = getauxval(16), getauxval(26)
+    offered = {"neon": hwcap >> 1 & 1, "dotprod": hwcap >> 20 & 1, "i8mm": hwcap2 >> 13 & 1}
+    assert _core.cpu_features() == {name: bool(bit) for name, bit in offered.items()}
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_an_available_tier_runs_to_its_end_in_a_process_of_its_own(python, name):
+    done = python(
+        """
+        import numpy as np, qkern
+        codes = np.arange(-128, 128, dtype=np.int16).astype(np.int8).reshape(8, 32)
+        for x in (codes, codes.view(np.uint8)):
+            exact = x.astype(np.int32) @ codes.T.astype(np.int32)
+            assert np.array_equal(qkern.matmul(x, codes.T), exact)
+        print(qkern.isa.active())
+        """,
+        QKERN_ISA=name,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, name), done.stderr
 
 
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
@@ -54,6 +84,20 @@ def test_environment_names_a_tier_that_is_not_there(python, name):
     assert name in last
     for available in AVAILABLE:
         assert available in last
+
+
+FOREIGN = ["neon", "neon_dotprod", "neon_i8mm", "avx2", "avx_vnni", "avx512_vnni"]
+
+
+@pytest.mark.parametrize("name", [name for name in FOREIGN if name not in qkern.isa.compiled()])
+def test_a_tier_of_another_processor_is_told_apart_from_a_misspelt_one(python, name):
+    processor = "aarch64" if name.startswith("neon") else "x86_64"
+    with pytest.raises(ValueError, match=f"'{name}' is a tier of {processor} processors.* available: .*scalar"):
+        qkern.isa.use(name)
+    done = python("import qkern", QKERN_ISA=name)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert f"'{name}' is a tier of {processor} processors" in last
 
 
 def test_use():

@@ -6,29 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
+import onnx_ir as ir
 import pytest
 import qkern
-
-OPSET = 20
-
-
-def network(text: str, **arrays: np.ndarray) -> onnx.ModelProto:
-    """A graph in ONNX's text form; `arrays` are initializers."""
-    proto = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": {OPSET}]> graph {text}')
-    proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items())
-    for node in proto.graph.node:
-        node.name = node.output[0]
-    onnx.checker.check_model(proto, full_check=True)
-    return proto
-
-
-def run_as_written(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """ONNX Runtime without any rewriting: a QDQ model in float, as its nodes say."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options).run(None, feeds)
+from onnx_text import network, run_as_written
 
 
 def kinds(session: qkern.Session) -> set[str]:
@@ -39,8 +20,7 @@ def kinds(session: qkern.Session) -> set[str]:
 def check() -> Callable[..., qkern.Session]:
     """`check(text, x, exact=False, int8=True, **arrays)`: the network in float is ONNX Runtime's; quantized, for both
     targets, it runs in int8 alone and gives the codes that its QDQ nodes say, or (not `exact`: what sums in float may
-    round a tie the other way) their neighbours; on every tier the same bytes. Returns the int8 session of target x86."""
-    import onnx_ir as ir
+    round a tie the other way) their neighbours; on every tier the same bytes. Returns the session of target x86."""
 
     def run(text: str, x: Any, *, exact: bool = False, int8: bool = True, **arrays: np.ndarray) -> qkern.Session:
         proto = network(text, **arrays)
@@ -77,7 +57,3 @@ def check() -> Callable[..., qkern.Session]:
         return sessions[0]
 
     return run
-
-
-def f32(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(size=shape).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network, run_as_written
+from onnx_text import f32, network, run_as_written
 
 FUNCTIONS = {
     "Relu": "Relu(x)",
@@ -26,13 +26,24 @@ FUNCTIONS = {
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_is_a_table(check, rng, function):
     arrays = {"low": np.float32(-0.5), "high": np.float32(1.5)} if function == "Clip" else {}
-    session = check(f"(float[N, 40] x) => (float[N, 40] y) {{ y = {FUNCTIONS[function]} }}", 2 * f32(rng, 30, 40), **arrays)
+    session = check(
+        f"(float[N, 40] x) => (float[N, 40] y) {{ y = {FUNCTIONS[function]} }}", 2 * f32(rng, 30, 40), **arrays
+    )
     assert [step.op_type for step in session.steps if step.kind == "int8"] == [function.partition("-")[0]]
 
 
 def test_extremes(rng):
     x = np.array([[0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, 1e-30]], np.float32)
-    for function in ("Relu(x)", "Sigmoid(x)", "Tanh(x)", "LeakyRelu(x)", "Elu(x)", "HardSwish(x)", "Softplus(x)", "Erf(x)"):
+    for function in (
+        "Relu(x)",
+        "Sigmoid(x)",
+        "Tanh(x)",
+        "LeakyRelu(x)",
+        "Elu(x)",
+        "HardSwish(x)",
+        "Softplus(x)",
+        "Erf(x)",
+    ):
         proto = network(f"(float[1, 8] x) => (float[1, 8] y) {{ y = {function} }}")
         ours, theirs = qkern.Session(proto).run(None, {"x": x})[0], run_as_written(proto, {"x": x})[0]
         if function == "HardSwish(x)":  # -inf * 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network, run_as_written
+from onnx_text import f32, network, run_as_written
 
 I64 = np.int64
 MOVES = {
@@ -47,6 +47,7 @@ def test_codes_are_moved_as_they_are(check, rng, move):
 
 
 def test_squeeze(check, rng):
+    """ "Squeeze" has no row above: it needs axes of size 1."""
     for call, arrays in (("Squeeze(p, axes)", {"axes": np.array([2, -1], I64)}), ("Squeeze(p)", {})):
         check(
             f"(float[2, 4, 6, 6] x) => (float[2, 4] y) {{ p = GlobalAveragePool(x) y = {call} }}",
@@ -78,7 +79,9 @@ def test_a_move_between_float_operators_stays_float(rng):
     quantized = qkern.quantize_model(proto, f32(rng, 2, 6))
     assert not quantized.report.quantized
     x = f32(rng, 2, 6)
-    np.testing.assert_allclose(quantized.session().run(None, {"x": x})[0], run_as_written(proto, {"x": x})[0], rtol=1e-6)
+    np.testing.assert_allclose(
+        quantized.session().run(None, {"x": x})[0], run_as_written(proto, {"x": x})[0], rtol=1e-6
+    )
 
 
 def test_moves_with_parameters_that_are_computed(rng):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network, run_as_written
+from onnx_text import f32, network, run_as_written
 
 MAX_POOLS = [
     "kernel_shape=[2, 2], strides=[2, 2]",
@@ -48,10 +48,12 @@ def test_pools_without_a_kernel_run_through_the_reference(rng):
     ):
         proto = network(f"(float[1, 2, 8, 8] x) => (float[] y) {{ y = {op}(x) }}")
         session = qkern.Session(proto)
-        assert [(step.kind, "has no kernel" in step.reason or "have no kernel" in step.reason) for step in session.steps] == [
-            ("reference", True)
-        ]
-    proto = network("(float[1, 2, 8, 8] x) => (float[] y, int64[] i) { y, i = MaxPool<kernel_shape=[2, 2]>(x) }")
+        assert [
+            (step.kind, "has no kernel" in step.reason or "have no kernel" in step.reason) for step in session.steps
+        ] == [("reference", True)]
+    proto = network(
+        "(float[1, 2, 8, 8] x) => (float[] y, int64[] i) { y, i = MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(x) }"
+    )
     session = qkern.Session(proto)
     assert [step.kind for step in session.steps] == ["reference"]
     x = f32(rng, 1, 2, 8, 8)

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "python" / "qkern"
 CPP_LAYERS = ["bindings", "ops", "isa", "conv", "gemm", "elementwise", "cpu", "threading", "tensor"]
 PYTHON_LAYERS = [
     "cli",
+    "golden",
     "demo",
     "pipeline",
     "report",
@@ -28,12 +29,13 @@ PYTHON_LAYERS = [
     "model_file",
     "target",
     "scheme",
+    "timing",
     "isa",
     "_core",
 ]
 
 # The list of tiers as CMake writes it: data that two layers are made from, not code of the upper one.
-GENERATED = {"isa/tier_list.inc"}
+GENERATED = {"isa/tier_list.inc", "isa/foreign_tiers.inc"}
 
 # What the package exports under its own name is from the bottom layer, except for these.
 EXPORTS = {"quantize_model": "pipeline", "QuantizedModel": "pipeline", "analyze": "report", "Session": "runtime"}

@@ -22,7 +22,7 @@ def work(rng):
     scales = rng.uniform(0.01, 0.1, 1501).astype(np.float32)
     tall, wide, image, batch = (
         (u8(301, 157), s8(157, 65)),
-        (u8(3, 157), s8(157, 1301)),
+        (u8(3, 157), s8(157, 4999)),
         u8(1, 31, 33, 32),
         u8(9, 12, 11, 32),
     )
@@ -191,3 +191,19 @@ def test_memory_does_not_grow(python):
     """)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 2000, f"{done.stdout.strip()} KiB more after 1500 rounds"
+
+
+def test_a_limit_is_the_calling_thread_s(threads):
+    threads(2)
+    seen = []
+    assert _core.limit_num_threads(1) == 0
+    try:
+        assert qkern.get_num_threads() == 1
+        other = threading.Thread(target=lambda: seen.append(qkern.get_num_threads()))
+        other.start()
+        other.join()
+        assert seen == [2]
+        assert _core.limit_num_threads(5) == 1
+    finally:
+        assert _core.limit_num_threads(0) in (1, 5)
+    assert qkern.get_num_threads() == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import click
 import numpy as np
 from rich.console import Console
 
+from .. import golden
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
-from .machine import describe_machine, machine_table
+from .machine import checks_by_tier, checks_table, describe_machine, machine_table
 from .output import npz, refuse_unwritable, write_file
 from .progress import progress
 
@@ -223,14 +225,59 @@ def explain(model: Path) -> None:
 
 @qkern.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(as_json: bool) -> None:
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compute fixed cases on every tier and compare them, bit for bit, with what they have to give.",
+)
+@click.pass_context
+def info(context: click.Context, as_json: bool, verify: bool) -> None:
     """Shows the processor, the tiers that were compiled and that it can run, threads and versions."""
     machine = describe_machine()
+    checks = list(golden.verify()) if verify else []
     if as_json:
-        click.echo(json.dumps(machine, indent=2))
+        click.echo(json.dumps(machine | ({"verified": checks_by_tier(checks)} if verify else {}), indent=2))
     else:
-        for each in machine_table(machine):
+        for each in (*machine_table(machine), *([checks_table(checks)] if verify else [])):
             _out().print(each)
+    if not all(check.passed for check in checks):
+        context.exit(1)
+
+
+@qkern.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
+@_threads
+def bench(model: Path | None, json_path: Path | None, threads: int | None) -> None:
+    """Measures int8 beside float32 here: a few shapes, and MODEL (default: the demo's).
+
+    A float MODEL is quantized on random samples first: its speed doesn't depend on them. NumPy, and ONNX Runtime and
+    PyTorch where they are installed, run in the same process, in turn, with as many threads.
+    """
+    from .. import get_num_threads
+    from ..report.speed import PEERS, SHAPES, measure
+    from .speed import measure_model, speed_table
+
+    if json_path is not None:
+        refuse_unwritable(json_path, inputs=() if model is None else (model,))
+    count = threads or get_num_threads()
+    of_model = measure_model(model, count)  # first, since it is what can go wrong
+    kernels = []
+    with progress("measuring", _err()) as show:
+        for each in measure(count):
+            kernels.append(each)
+            show(len(kernels), len(SHAPES))
+    machine = describe_machine()
+    if json_path is not None:
+        figures = {"machine": machine, "threads": count, "rows": [each.as_dict() for each in (*kernels, of_model)]}
+        write_file(json_path, (json.dumps(figures, indent=2) + "\n").encode())
+    out = _out()
+    out.print(speed_table(kernels))
+    out.print(speed_table([of_model]))
+    out.print(f"{machine['cpu']}; tier {machine['active_tier']}, {count} threads; medians")
+    out.print("G/s: 10^9 operations or elements a second; x float: int8 over the fastest float")
+    if absent := [name for name in PEERS if find_spec(name) is None]:
+        out.print(f"not installed: {', '.join(absent)}")
 
 
 @qkern.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from rich.table import Table
 
 from .. import __version__, _core, get_num_threads
+from ..golden import Check
 from ..report.tables import pairs, table
 
-__all__ = ["describe_machine", "machine_table"]
+__all__ = ["checks_by_tier", "checks_table", "describe_machine", "machine_table"]
 
 
 def describe_machine() -> dict[str, Any]:
@@ -48,6 +49,22 @@ def machine_table(machine: dict[str, Any]) -> Iterator[Table]:
     yield table(
         None, ("tier", "", "why"), ((name, tier["state"], tier["why"]) for name, tier in machine["tiers"].items())
     )
+
+
+def checks_by_tier(checks: Sequence[Check]) -> dict[str, dict[str, bool]]:
+    """Tier -> case -> whether the bits were the expected ones."""
+    tiers = dict.fromkeys(check.tier for check in checks)
+    return {tier: {check.case: check.passed for check in checks if check.tier == tier} for tier in tiers}
+
+
+def checks_table(checks: Sequence[Check]) -> Table:
+    """`checks_by_tier` for people."""
+    tiers = checks_by_tier(checks)
+    rows = (
+        (case, *("the expected bits" if passed[case] else "DIFFERS" for passed in tiers.values()))
+        for case in dict.fromkeys(check.case for check in checks)
+    )
+    return table("verify", ("case", *tiers), rows)
 
 
 def _state_of_tier(name: str) -> dict[str, str]:

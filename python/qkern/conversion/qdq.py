@@ -80,7 +80,7 @@ class QdqWriter:
 
         base = name.rsplit(".", 1)[0]
         scale = self.constant(params.scale, f"{base}.scale")
-        # Not shared between weights: ONNX Runtime's "x64quantprecision" rewrites each weight's own and fails on a shared one.
+        # Weights don't share one: ONNX Runtime's "x64quantprecision" rewrites each and fails on the second time.
         own = params.dtype == np.int8 and source.is_initializer()
         zero_point = self.constant(params.zero_point, f"{base}.zero_point", shared=not own)
         output = ir.Value(name=fresh_name(self._graph, name, self._names), shape=source.shape)

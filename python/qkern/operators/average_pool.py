@@ -39,7 +39,7 @@ class AveragePool(Operator):
         window = _window(node)
         if not builder.is_float(x):
             raise Unsupported("its input is not float32")
-        counts = bool(node.attributes.get_int("count_include_pad", 0))
+        counts = node.attributes.get_int("count_include_pad", 0) == 1
         codes, to = builder.codes(x), builder.destination(node, absorb=False)
         if codes is not None and to.params is not None:
             call = partial(_pool, window=window, counts=counts, kernel=partial(_core.average_pool, **scales(codes, to)))
@@ -53,7 +53,7 @@ def _window(node: ir.Node) -> Window:
     window = window_of(node, None)
     if any(dilation != 1 for dilation in window.dilations):
         raise Unsupported("dilated average pools have no kernel")
-    if window.ceil and node.attributes.get_int("count_include_pad", 0):
+    if window.ceil and node.attributes.get_int("count_include_pad", 0) != 0:
         raise Unsupported("ceil_mode together with count_include_pad has no kernel")
     if window.padding != "same" and any(
         max(pair) >= size for pair, size in zip(window.padding, window.kernel, strict=True)

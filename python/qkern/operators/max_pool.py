@@ -38,6 +38,8 @@ class MaxPool(Operator):
         codes, to = builder.codes(x), builder.destination(node, absorb=False)
         if codes is not None and to.params is not None and to.params.same_as(codes.params):
             builder.add(node, call, [builder.read_codes(codes, channels_last=True)], to, channels_last=True)
+        elif builder.is_codes(x):
+            builder.add(node, call, [builder.read(x, channels_last=True)], kind="int8", channels_last=True)
         elif builder.is_float(x):
             builder.add_float(node, call, [builder.read(x, channels_last=True)], to, channels_last=True)
         else:

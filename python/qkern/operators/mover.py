@@ -25,8 +25,8 @@ class Mover(Operator):
     keeps_layout = False  # True: `move` can work on images stored channels last
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
-        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may be
-        a view. Raises `Unsupported`."""
+        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may
+        be a view. Raises `Unsupported`."""
         raise NotImplementedError
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
@@ -49,6 +49,9 @@ class Mover(Operator):
         if codes is not None and to.params is not None and to.params.same_as(codes.params):
             call = self.move(node, rank, codes.zero_point, channels_last)
             builder.add(node, call, [builder.read_codes(codes, channels_last=channels_last)], to, **how)
+        elif builder.is_codes(x):  # real 0 has a code that only the neighbours know: a Pad that adds it has no kernel
+            call = self.move(node, rank, 0, channels_last)
+            builder.add(node, call, [builder.read(x, channels_last=channels_last)], kind="int8", **how)
         else:
             call = self.move(node, rank, 0, channels_last)
             builder.add_float(node, call, [builder.read(x, channels_last=channels_last)], to, **how)

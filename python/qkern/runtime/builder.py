@@ -21,38 +21,15 @@ from .. import _core
 from ..fusion import activation_bounds, activation_of, constant_of
 from ..operators import Unsupported, get_operator
 from ..scheme import QuantParams
+from .moves import lookup, to_channels_first, to_channels_last
 from .program import Kind, Slot, Step
+from .quantized import CODES, Quantized, dequantize_by, dequantized, params_of, quantize_by
 from .reference import reference_call
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["Builder", "Destination", "Quantized"]
-
-_CODES = frozenset({"int8", "uint8"})
-
-
-@dataclass(frozen=True, eq=False)
-class Quantized:
-    """A float value that is `(codes - zero_point) * scale`. `codes` is a value of the graph, int8, uint8 or int32."""
-
-    codes: ir.Value
-    params: QuantParams
-
-    @property
-    def per_tensor(self) -> bool:
-        """Whether there is one scale, and 8-bit codes: what activations have to be."""
-        return self.params.axis is None and self.params.dtype.name in _CODES
-
-    @property
-    def scale(self) -> float:
-        """The one scale."""
-        return float(self.params.scale)
-
-    @property
-    def zero_point(self) -> int:
-        """The one zero point."""
-        return int(self.params.zero_point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +58,7 @@ class Destination:
         """The clamp in codes of `params`: quantizing is monotone, so clamping before and after it are the same."""
         if self.params is None or self.activation is None:
             return None
-        ends = np.float32([self.low, self.high])
+        ends = np.array([self.low, self.high], np.float32)
         codes = _core.quantize(ends, self.params.scale, self.params.zero_point, dtype=self.params.dtype)
         return int(codes[0]), int(codes[1])
 
@@ -143,12 +120,12 @@ class Builder:
                 value, (low, high) = activation.outputs[0], bounds
         readers = tuple(use.node for use in value.uses())
         params = [
-            _params_of(reader) if reader.op_type == "QuantizeLinear" and reader.graph is node.graph else None
+            params_of(reader) if reader.op_type == "QuantizeLinear" and reader.graph is node.graph else None
             for reader in readers
         ]
         first = params[0] if params else None
         keeps_float = value.is_graph_output() or value.name in self._observed
-        if keeps_float or first is None or first.axis is not None or first.dtype.name not in _CODES:
+        if keeps_float or first is None or first.axis is not None or first.dtype.name not in CODES:
             return Destination(value, activation, low, high)
         if not all(each is not None and each.same_as(first) for each in params):
             return Destination(value, activation, low, high)
@@ -167,6 +144,12 @@ class Builder:
         import onnx_ir as ir
 
         return value is not None and (value in self._quantized or value.dtype == ir.DataType.FLOAT)
+
+    def is_codes(self, value: ir.Value | None) -> bool:
+        """Whether `value` itself holds 8-bit codes, as in a QOperator graph."""
+        import onnx_ir as ir
+
+        return value is not None and value.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
 
     def rank(self, value: ir.Value) -> int:
         """Number of axes. Raises `Unsupported` where it isn't known."""
@@ -241,7 +224,9 @@ class Builder:
             Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, compute, takes_out, may_alias)
         )
 
-    def add_float(self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any) -> None:
+    def add_float(
+        self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any
+    ) -> None:
         """As `add`, for a step that writes the float value of `to`, whatever reads it."""
         self.add(node, compute, inputs, replace(to, params=None, codes=()), kind="float", **how)
 
@@ -249,7 +234,7 @@ class Builder:
         """A lookup step: codes of `to` as a function of the codes of `x`."""
         channels_last = True in self._slots.get(x.codes, {})
         source = self.read_codes(x, channels_last=channels_last)
-        self.add(node, partial(_lookup, table=table), [source], to, channels_last=channels_last)
+        self.add(node, partial(lookup, table=table), [source], to, channels_last=channels_last)
         for codes in to.codes:
             self._tables[codes] = (x.codes, table)
 
@@ -262,6 +247,8 @@ class Builder:
             if node.op_type == "DequantizeLinear" and self._defer(node):
                 return
             if node.op_type == "QuantizeLinear" and self._quantize(node):
+                return
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear") and self._convert_by_computed(node):
                 return
         operator = get_operator(node.op_type) if node.domain == "" else None
         if operator is None:
@@ -276,7 +263,7 @@ class Builder:
 
     def _defer(self, node: ir.Node) -> bool:
         """Remembers what a DequantizeLinear computes; False where its parameters aren't constant."""
-        params, codes = _params_of(node), node.inputs[0]
+        params, codes = params_of(node), node.inputs[0]
         if params is None or codes is None:
             return False
         self._quantized[node.outputs[0]] = Quantized(codes, params)
@@ -284,8 +271,8 @@ class Builder:
 
     def _quantize(self, node: ir.Node) -> bool:
         """Adds what a QuantizeLinear computes; False where its parameters aren't constant or not of 8 bits."""
-        params, x = _params_of(node), node.inputs[0]
-        if params is None or params.dtype.name not in _CODES or x is None:
+        params, x = params_of(node), node.inputs[0]
+        if params is None or params.dtype.name not in CODES or x is None:
             return False
         output = node.outputs[0]
         source = self.codes(x)
@@ -301,8 +288,30 @@ class Builder:
             return True
         channels_last = params.axis is None and self.channels_last(x)
         slot = self.read(x, channels_last=channels_last)
-        call = partial(_core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis)
+        call = partial(
+            _core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis
+        )
         self.add(node, call, [slot], kind="convert", channels_last=channels_last)
+        return True
+
+    def _convert_by_computed(self, node: ir.Node) -> bool:
+        """Adds a QuantizeLinear or DequantizeLinear whose parameters another node computes; False where its types have
+        no kernel."""
+        import onnx_ir as ir
+
+        scale, given = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+        codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
+        types = (ir.DataType.INT8, ir.DataType.UINT8)
+        if scale is None or scale.dtype != ir.DataType.FLOAT or codes is None or codes.dtype not in types:
+            return False
+        if node.attributes.get_int("block_size", 0) or node.inputs[0] is None:
+            return False
+        call = partial(
+            quantize_by if node.op_type == "QuantizeLinear" else dequantize_by,
+            axis=node.attributes.get_int("axis", 1),
+        )
+        inputs = [self.read(value) for value in (node.inputs[0], scale, given) if value is not None]
+        self.add(node, call, inputs, kind="convert", reason="its parameters are computed", takes_out=False)
         return True
 
     def _refer(self, node: ir.Node, reason: str) -> None:
@@ -322,7 +331,7 @@ class Builder:
 
     def _reordered(self, source: Slot) -> Slot:
         slot = Slot(source.name, not source.channels_last)
-        call = _to_channels_last if slot.channels_last else _to_channels_first
+        call = to_channels_last if slot.channels_last else to_channels_first
         self.steps.append(
             Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call, may_alias=True)
         )
@@ -351,57 +360,3 @@ class Builder:
         if not any(value in self._quantized for value in data):
             return "its input is not quantized"
         return "its output is not quantized"
-
-
-def dequantized(codes: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
-    """The real numbers behind `codes`."""
-    if params.axis is None:
-        return _core.dequantize(codes, params.scale, params.zero_point)
-    return _core.dequantize(codes, params.scale, params.zero_point, axis=params.axis)
-
-
-def _params_of(node: ir.Node) -> QuantParams | None:
-    """The constant parameters of a QuantizeLinear or DequantizeLinear; None where they aren't constant, not float32,
-    or per block."""
-    scale = constant_of(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    zero_point = constant_of(given) if given is not None else None
-    if scale is None or scale.dtype != np.float32 or scale.ndim > 1 or (given is not None and zero_point is None):
-        return None
-    if node.attributes.get_int("block_size", 0):
-        return None
-    if zero_point is None:
-        zero_point = np.zeros(scale.shape, _default_dtype(node))
-    if zero_point.dtype.name not in _CODES | {"int32"} or zero_point.shape != scale.shape:
-        return None
-    if scale.size == 1:
-        return QuantParams(scale.reshape(()), zero_point.reshape(()))
-    data = node.inputs[0]
-    if data is None or data.shape is None:
-        return None
-    return QuantParams(scale, zero_point, node.attributes.get_int("axis", 1) % len(data.shape))
-
-
-def _default_dtype(node: ir.Node) -> str:
-    if node.op_type == "QuantizeLinear":
-        return "uint8"
-    codes = node.inputs[0]
-    return "uint8" if codes is None or codes.dtype is None else codes.dtype.numpy().name
-
-
-def _lookup(x: NDArray[Any], *, table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    return _core.lookup(x, table, out=out)
-
-
-def _to_channels_last(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    shape = (x.shape[0], *x.shape[2:], x.shape[1])
-    if x.shape[1] == 1 or math.prod(x.shape[2:]) == 1:
-        return x.reshape(shape)
-    return _core.to_nhwc(x, out=out)
-
-
-def _to_channels_first(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    shape = (x.shape[0], x.shape[-1], *x.shape[1:-1])
-    if x.shape[-1] == 1 or math.prod(x.shape[1:-1]) == 1:
-        return x.reshape(shape)
-    return _core.to_nchw(x, out=out)

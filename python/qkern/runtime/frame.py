@@ -20,6 +20,7 @@ __all__ = ["Frame", "Tap"]
 Tap = Callable[[str, NDArray[Any]], object]
 
 _ALIGNMENT = 64
+_Call = tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...], "NDArray[Any] | None", list[int]]
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,35 @@ class Frame:
         self._writes = [tuple(self._index[slot] for slot in step.outputs) for step in steps]
         self._buffers: list[NDArray[Any] | None] | None = None
         self._frees = self._last_reads()
+        self._calls: list[_Call] | None = None
+        self._fresh: set[int] = set()  # outputs that a step writes to new memory in every run
 
     def run(self, feeds: Mapping[str, NDArray[Any]], tap: Tap | None = None) -> list[Any]:
         """The outputs for `feeds`; with `tap`, every observed value is handed to it as soon as it is computed."""
         arrays: list[Any] = list(self._constants)
         for name, index in self._inputs:
             arrays[index] = feeds[name]
-            if tap is not None and index in self._taps:
-                self._show(tap, index, feeds[name])
+        if tap is not None or self._calls is None:
+            self._run_slowly(arrays, tap)
+        else:
+            for compute, reads, write, writes, buffer, frees in self._calls:
+                if buffer is not None:
+                    arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
+                elif len(writes) == 1:
+                    arrays[write] = compute(*[arrays[index] for index in reads])
+                else:
+                    for index, each in zip(writes, compute(*[arrays[index] for index in reads]), strict=True):
+                        arrays[index] = each
+                for index in frees:
+                    arrays[index] = None
+        return self._own([arrays[index] for index in self._outputs], feeds)
+
+    def _run_slowly(self, arrays: list[Any], tap: Tap | None) -> None:
+        """A run that shows its values to `tap`, and where nothing is planned yet, records what to plan."""
+        if tap is not None:
+            for _, index in self._inputs:
+                if index in self._taps:
+                    self._show(tap, index, arrays[index])
         roots = {index: index for index in range(len(arrays))}
         recorded: list[_Form | None] = [None] * len(self._steps)
         buffers = self._buffers
@@ -74,40 +96,34 @@ class Frame:
             buffer = None if buffers is None else buffers[number]
             result = step.compute(*read) if buffer is None else step.compute(*read, out=buffer)
             writes = self._writes[number]
-            if len(writes) == 1:
-                arrays[writes[0]] = result
-                if buffers is None:
-                    recorded[number] = self._record(step, result, read, number, roots)
-            else:
-                for index, each in zip(writes, result, strict=True):
-                    arrays[index] = each
-                if buffers is None:
-                    self._root_many(number, read, result, roots)
+            results = (result,) if len(writes) == 1 else result
+            for index, each in zip(writes, results, strict=True):
+                arrays[index] = each
+            if buffers is None:
+                recorded[number] = self._record(step, results, read, number, roots)
             if tap is not None:
                 for index in writes:
                     if index in self._taps:
                         self._show(tap, index, arrays[index])
             for index in self._frees[number]:
                 arrays[index] = None
-        results = [arrays[index] for index in self._outputs]
         if buffers is None:
             self._plan(recorded, roots)
-        return self._own(results, feeds)
 
-    def _record(self, step: Step, result: Any, read: Sequence[Any], number: int, roots: dict[int, int]) -> _Form | None:
+    def _record(
+        self, step: Step, results: Sequence[Any], read: Sequence[Any], number: int, roots: dict[int, int]
+    ) -> _Form | None:
         """What a buffer is planned for; None where the step brings its own memory."""
         if step.may_alias:
-            for index, source in zip(self._reads[number], read, strict=True):
-                if _overlap(result, source):
-                    roots[self._writes[number][0]] = roots[index]
-                    return None
-        return _Form(result.shape, result.dtype, result.nbytes) if step.takes_out else None
-
-    def _root_many(self, number: int, read: Sequence[Any], results: Sequence[Any], roots: dict[int, int]) -> None:
-        for written, result in zip(self._writes[number], results, strict=True):
-            for index, source in zip(self._reads[number], read, strict=True):
-                if _overlap(result, source):
-                    roots[written] = roots[index]
+            for written, result in zip(self._writes[number], results, strict=True):
+                for index, source in zip(self._reads[number], read, strict=True):
+                    if _overlap(result, source):
+                        roots[written] = roots[index]
+            if any(roots[written] != written for written in self._writes[number]):
+                return None
+        if not step.takes_out or len(results) != 1:
+            return None
+        return _Form(results[0].shape, results[0].dtype, results[0].nbytes)
 
     def _show(self, tap: Tap, index: int, array: NDArray[Any]) -> None:
         name, channels_last = self._taps[index]
@@ -135,8 +151,10 @@ class Frame:
         kept = {roots[index] for index in self._outputs}
         lives: dict[int, _Life] = {}
         for number, form in enumerate(recorded):
-            index = self._writes[number][0] if form is not None else None
-            if form is not None and index is not None and index not in kept:
+            if form is None:
+                continue
+            index = self._writes[number][0]
+            if index not in kept:
                 lives[number] = _Life(number, last.get(index, number), form.nbytes)
         offsets, total = _placed(lives)
         arena = np.empty(total + _ALIGNMENT, np.uint8)
@@ -148,13 +166,31 @@ class Frame:
             raw = arena[start + offset : start + offset + form.nbytes]
             buffers[number] = raw.view(form.dtype).reshape(form.shape)
         self._buffers = buffers
+        self._calls = [
+            (step.compute, reads, writes[0] if writes else 0, writes, buffer, frees)
+            for step, reads, writes, buffer, frees in zip(
+                self._steps, self._reads, self._writes, buffers, self._frees, strict=True
+            )
+        ]
+        written = {index for writes in self._writes for index in writes}
+        once = [index for index in self._outputs if self._outputs.count(index) == 1]
+        self._fresh = {
+            index
+            for index in once
+            if index in written and list(roots.values()).count(index) == 1 == (roots[index] == index)
+        }
 
     def _own(self, results: list[Any], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
         """`results`, none of which shares memory with the arena, a constant, a feed or another result."""
+        if self._fresh.issuperset(self._outputs):
+            return results
         foreign = [*feeds.values(), *(array for array in self._constants if array is not None)]
         foreign += [buffer for buffer in self._buffers or () if buffer is not None]
         owned: list[Any] = []
-        for result in results:
+        for index, result in zip(self._outputs, results, strict=True):
+            if index in self._fresh:
+                owned.append(result)
+                continue
             if isinstance(result, np.ndarray) and any(_overlap(result, other) for other in (*foreign, *owned)):
                 result = result.copy()
             owned.append(result)

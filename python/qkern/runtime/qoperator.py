@@ -75,8 +75,9 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
         assert first is not None
         assert second is not None
         product = np.asarray(first * second, np.float32)
-        scale_value = add_initializer(graph, f"{node.name}.bias_scale", product.reshape(-1) if product.size > 1 else product.reshape(()))
-        zero = add_initializer(graph, f"{node.name}.bias_zero_point", np.zeros(scale_value.shape or (), np.int32))
+        product = product.reshape(-1 if product.size > 1 else ())
+        scale_value = add_initializer(graph, f"{node.name}.bias_scale", product)
+        zero = add_initializer(graph, f"{node.name}.bias_zero_point", np.zeros(product.shape, np.int32))
         parts.append(_dequantize(graph, node, given(form.bias), scale_value, zero, 0, product.size > 1))
     result = ir.Value(name=fresh_name(graph, f"{node.outputs[0].name}.real"), type=ir.TensorType(ir.DataType.FLOAT))
     result.shape = node.outputs[0].shape
@@ -85,7 +86,11 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
     output = node.outputs[0]
     quantized = ir.Value(name=fresh_name(graph, f"{output.name}.codes"), type=output.type, shape=output.shape)
     outer = ir.Node(
-        "", "QuantizeLinear", [result, given(form.output), given(form.output + 1)], outputs=[quantized], name=f"{node.name}.quantize"
+        "",
+        "QuantizeLinear",
+        [result, given(form.output), given(form.output + 1)],
+        outputs=[quantized],
+        name=f"{node.name}.quantize",
     )
     graph.insert_before(node, [inner, outer])
     name = output.name
@@ -106,10 +111,13 @@ def _dequantize(
     import onnx_ir as ir
 
     assert codes is not None
-    real = ir.Value(name=fresh_name(graph, f"{codes.name}.real"), type=ir.TensorType(ir.DataType.FLOAT), shape=codes.shape)
+    real = ir.Value(
+        name=fresh_name(graph, f"{codes.name}.real"), type=ir.TensorType(ir.DataType.FLOAT), shape=codes.shape
+    )
     attributes = [ir.AttrInt64("axis", axis)] if per_channel else []
     inputs = [codes, scale, zero_point] if zero_point is not None else [codes, scale]
     graph.insert_before(
-        node, ir.Node("", "DequantizeLinear", inputs, attributes=attributes, outputs=[real], name=f"{real.name}.dequantize")
+        node,
+        ir.Node("", "DequantizeLinear", inputs, attributes=attributes, outputs=[real], name=f"{real.name}.dequantize"),
     )
     return real

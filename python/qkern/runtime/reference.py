@@ -41,10 +41,10 @@ def reference_call(node: ir.Node, model: ir.Model) -> tuple[Callable[..., Any], 
 
     def call(*arrays: Any) -> Any:
         try:
-            results = evaluator.run(None, dict(zip(feeds, arrays, strict=True)))
+            results: Any = evaluator.run(None, dict(zip(feeds, arrays, strict=True)))
         except Exception as error:
             raise RuntimeError(f"{label}: {error}") from error
-        return results[0] if len(results) == 1 else tuple(results)
+        return results[0] if len(names) == 1 else tuple(results)
 
     return call, sources
 

@@ -34,7 +34,8 @@ class Session:
 
     `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model` (left as it is): QDQ, QOperator or
     float32 ONNX. What has no int8 kernel runs in float, and what has no kernel at all through `onnx.reference`; `steps`
-    lists each with its reason. `num_threads`: None is `qkern.get_num_threads()` at each run; results don't depend on it.
+    lists each with its reason. `num_threads`: None is `qkern.get_num_threads()` at each run; results don't depend on
+    it.
 
     With `observe`, names of float values of the graph, the model is run as it is, without fusion, and `observe()` shows
     these values.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import qkern
-from conftest import f32, network
+from onnx_text import f32, network
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,9 @@ from conftest import f32, network
 )
 def test_conv(check, rng, attributes, x_shape, w_shape):
     shape = ", ".join(map(str, x_shape))
-    check(f"(float[{shape}] x) => (float[] y) {{ y = Conv{attributes}(x, w) }}", f32(rng, *x_shape), w=f32(rng, *w_shape))
+    check(
+        f"(float[{shape}] x) => (float[] y) {{ y = Conv{attributes}(x, w) }}", f32(rng, *x_shape), w=f32(rng, *w_shape)
+    )
 
 
 def test_conv_with_bias_and_activation(check, rng):
@@ -68,7 +70,14 @@ def test_matmul_with_a_weight(check, rng, shape):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((3, 5), (5, 4)), ((2, 3, 5), (5, 4)), ((2, 1, 3, 5), (3, 5, 4)), ((5,), (2, 5, 4)), ((2, 3, 5), (5,)), ((5,), (5,))],
+    [
+        ((3, 5), (5, 4)),
+        ((2, 3, 5), (5, 4)),
+        ((2, 1, 3, 5), (3, 5, 4)),
+        ((5,), (2, 5, 4)),
+        ((2, 3, 5), (5,)),
+        ((5,), (5,)),
+    ],
 )
 def test_matmul_of_two_activations(check, rng, left, right):
     texts = [", ".join(map(str, shape)) for shape in (left, right)]

@@ -1,0 +1,118 @@
+"""qkern, on every tier that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import qkern
+from qkern import _core
+
+from ..contest import OURS, Contestant
+from ..operators import conv as conv_data
+from ..operators import elementwise as elementwise_data
+from ..operators import gemm as gemm_data
+
+__all__ = ["conv", "elementwise", "gemm", "set_threads"]
+
+
+def set_threads(count: int) -> None:
+    qkern.set_num_threads(count)
+
+
+def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[Contestant]:
+    """Packed once, and in every call; besides, on the first tier, float32."""
+    shape = (data.shape.rows, data.shape.cols)
+    for tier in tiers:
+        with qkern.isa.use(tier):
+            packed = qkern.pack(data.b_s8)
+            layer = _linear(data)
+        pairs = (("u8s8", data.a_u8), ("s8s8", data.a_s8))
+        for name, a in pairs if tier != "scalar" else pairs[:1]:
+            out = np.empty(shape, np.int32)
+            yield _ours(tier, f"{name} packed", "s32", name, partial(qkern.matmul, a, packed, out=out), out)
+        codes = np.empty(shape, np.uint8)
+        yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes)
+        if tier != "scalar":
+            out = np.empty(shape, np.int32)
+            call = partial(qkern.matmul, data.a_u8, data.b_s8, out=out)
+            yield _ours(tier, "u8s8 unpacked", "s32", "u8s8", call, out)
+    with qkern.isa.use(tiers[0]):
+        dense = _core.Linear(np.ascontiguousarray(data.b_f32.T))
+    real = np.empty(shape, np.float32)
+    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.a_f32, out=real), real)
+
+
+def _linear(data: gemm_data.Data) -> qkern.QLinear:
+    return qkern.QLinear(
+        data.b_s8.T,
+        data.w_scale,
+        x_scale=data.x_scale,
+        x_zero_point=data.zero_point,
+        y_scale=data.y_scale,
+        y_zero_point=data.zero_point,
+    )
+
+
+def conv(data: conv_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[Contestant]:
+    """Channels last on all tiers; besides, on the first: channels first, and float32."""
+    for tier in tiers:
+        out = np.empty(data.output_shape, np.uint8)
+        call = partial(_conv(data, tier, "NHWC"), data.x_u8, out=out)
+        yield _ours(tier, "fused", "u8", "u8", call, out)
+    first = np.empty(_channels_first(data.output_shape), np.uint8)
+    x = np.ascontiguousarray(data.x_u8.transpose(0, 3, 1, 2))
+    call = partial(_conv(data, tiers[0], "NCHW"), x, out=first)
+    yield _ours(tiers[0], "fused NCHW", "u8", "u8", call, first.transpose(0, 2, 3, 1))
+    with qkern.isa.use(tiers[0]):
+        dense = _core.Conv(data.w_f32, **_geometry(data))
+    real = np.empty(data.output_shape, np.float32)
+    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.x_f32, out=real), real)
+
+
+def _channels_first(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return (shape[0], shape[3], shape[1], shape[2])
+
+
+def _geometry(data: conv_data.Data) -> dict[str, Any]:
+    shape = data.shape
+    return {
+        "strides": shape.stride,
+        "padding": shape.padding,
+        "dilations": shape.dilation,
+        "groups": shape.groups,
+    }
+
+
+def _conv(data: conv_data.Data, tier: str, layout: str) -> qkern.QConv:
+    with qkern.isa.use(tier):
+        return qkern.QConv(
+            data.w_s8,
+            data.w_scale,
+            x_scale=data.x_scale,
+            x_zero_point=data.zero_point,
+            y_scale=data.y_scale,
+            y_zero_point=data.zero_point,
+            layout=layout,
+            **_geometry(data),
+        )
+
+
+def elementwise(data: elementwise_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[Contestant]:
+    """On all tiers: these follow the active one."""
+    common: dict[str, Any] = {"axis": data.axis}
+    if data.operator == "quantize":
+        common["dtype"] = np.uint8
+    elif data.operator == "requantize":
+        common |= {"dtype": np.uint8, "axis": 1}
+    function: Callable[..., object] = getattr(qkern, data.operator)
+    for tier in tiers:
+        out = np.empty(data.x.shape, np.float32 if data.operator == "dequantize" else np.uint8)
+        call = partial(function, data.x, data.scale, data.zero_point, out=out, **common)
+        yield _ours(tier, "", data.operator, "exact", call, elementwise_data.bits(out))
+
+
+def _ours(tier: str, variant: str, task: str, answer: str, call: Callable[[], object], output: Any) -> Contestant:
+    return Contestant(OURS, variant, task, answer, call, lambda: output, tier)

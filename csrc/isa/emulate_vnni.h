@@ -1,0 +1,130 @@
+// The AVX-512 and VNNI intrinsics that the tiers use, written out lane by lane after the processor manual's pseudo-code: a build
+// with QKERN_EMULATE_VNNI runs those tiers, slowly, on a processor that has AVX2 alone. For tests; never part of a release.
+//
+// The compiler reads this file before the tier's own (-include), so that the macros replace what <immintrin.h> declares.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace qkern::isa {
+namespace {  // internal linkage: each file compiles its own copy
+
+template <class T, int Bytes>
+struct Lanes {
+  static constexpr int count = Bytes / static_cast<int>(sizeof(T));
+  alignas(64) T at[count];
+
+  Lanes() = default;
+  template <class V>
+  explicit Lanes(const V& vector) {
+    static_assert(sizeof(V) == Bytes);
+    __builtin_memcpy(at, &vector, Bytes);
+  }
+  template <class V>
+  V as() const {
+    V vector;
+    __builtin_memcpy(&vector, at, Bytes);
+    return vector;
+  }
+};
+using Bytes64 = Lanes<std::uint8_t, 64>;
+
+template <class V>
+[[gnu::always_inline]] inline V emulated_load(const void* from) {
+  V vector;
+  __builtin_memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
+// Four products of an unsigned and a signed byte added to each int32, modulo 2^32.
+template <class V>
+[[gnu::always_inline]] inline V emulated_dpbusd(const V& sum, const V& a, const V& b) {
+  constexpr int bytes = sizeof(V);
+  Lanes<std::uint32_t, bytes> result(sum);
+  const Lanes<std::uint8_t, bytes> left(a);
+  const Lanes<std::int8_t, bytes> right(b);
+  for (int i = 0; i < bytes; ++i) result.at[i / 4] += static_cast<std::uint32_t>(left.at[i] * right.at[i]);
+  return result.template as<V>();
+}
+
+template <class To, class From, class V>
+[[gnu::always_inline]] inline __m512i emulated_widen(const V& narrow) {
+  const Lanes<From, sizeof(V)> from(narrow);
+  Lanes<To, 64> result;
+  for (int i = 0; i < result.count; ++i) result.at[i] = from.at[i];
+  return result.template as<__m512i>();
+}
+
+[[gnu::always_inline]] inline __m128i emulated_narrow(const __m512i& wide) {
+  const Lanes<std::uint32_t, 64> from(wide);
+  Lanes<std::uint8_t, 16> result;
+  for (int i = 0; i < 16; ++i) result.at[i] = static_cast<std::uint8_t>(from.at[i]);
+  return result.as<__m128i>();
+}
+
+// Elements of T alternately from the low (or high) half of each 128-bit lane of a and b.
+template <class T>
+[[gnu::always_inline]] inline __m512i emulated_unpack(const __m512i& a, const __m512i& b, bool high) {
+  constexpr int lane = 16 / static_cast<int>(sizeof(T));
+  const Lanes<T, 64> left(a), right(b);
+  Lanes<T, 64> result;
+  for (int i = 0; i < result.count; ++i) {
+    const int from = i / lane * lane + (high ? lane / 2 : 0) + i % lane / 2;
+    result.at[i] = i % 2 == 0 ? left.at[from] : right.at[from];
+  }
+  return result.template as<__m512i>();
+}
+
+// 128-bit lanes: two of a, then two of b.
+[[gnu::always_inline]] inline __m512i emulated_shuffle(const __m512i& a, const __m512i& b, int selector) {
+  const Bytes64 left(a), right(b);
+  Bytes64 result;
+  for (int i = 0; i < 64; ++i) {
+    const int lane = selector >> (2 * (i / 16)) & 3;
+    result.at[i] = (i < 32 ? left : right).at[lane * 16 + i % 16];
+  }
+  return result.as<__m512i>();
+}
+
+template <class T, class V>
+[[gnu::always_inline]] inline V emulated_set1(T value) {
+  Lanes<T, 64> result;
+  for (T& one : result.at) one = value;
+  return result.template as<V>();
+}
+
+[[gnu::always_inline]] inline __m512 emulated_fmadd(const __m512& a, const __m512& b, const __m512& sum) {
+  const Lanes<float, 64> left(a), right(b);
+  Lanes<float, 64> result(sum);
+  for (int i = 0; i < 16; ++i) result.at[i] = __builtin_fmaf(left.at[i], right.at[i], result.at[i]);
+  return result.as<__m512>();
+}
+
+}  // namespace
+}  // namespace qkern::isa
+
+#define _mm256_dpbusd_avx_epi32(sum, a, b) qkern::isa::emulated_dpbusd<__m256i>(sum, a, b)
+#define _mm512_dpbusd_epi32(sum, a, b) qkern::isa::emulated_dpbusd<__m512i>(sum, a, b)
+#define _mm512_cvtepi8_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::int8_t>(a)
+#define _mm512_cvtepu8_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::uint8_t>(a)
+#define _mm512_cvtepi16_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::int16_t>(a)
+#define _mm512_cvtepi32_epi8(a) qkern::isa::emulated_narrow(a)
+#define _mm512_unpacklo_epi8(a, b) qkern::isa::emulated_unpack<std::uint8_t>(a, b, false)
+#define _mm512_unpackhi_epi8(a, b) qkern::isa::emulated_unpack<std::uint8_t>(a, b, true)
+#define _mm512_unpacklo_epi16(a, b) qkern::isa::emulated_unpack<std::uint16_t>(a, b, false)
+#define _mm512_unpackhi_epi16(a, b) qkern::isa::emulated_unpack<std::uint16_t>(a, b, true)
+#undef _mm512_shuffle_i32x4
+#define _mm512_shuffle_i32x4(a, b, selector) qkern::isa::emulated_shuffle(a, b, selector)
+#define _mm512_fmadd_ps(a, b, sum) qkern::isa::emulated_fmadd(a, b, sum)
+#define _mm512_set1_epi32(value) qkern::isa::emulated_set1<int, __m512i>(value)
+#define _mm512_set1_ps(value) qkern::isa::emulated_set1<float, __m512>(value)
+#define _mm512_setzero_si512() (__m512i{})
+#define _mm512_setzero_ps() (__m512{})
+#define _mm512_xor_si512(a, b) ((a) ^ (b))
+#define _mm512_loadu_si512(from) qkern::isa::emulated_load<__m512i>(from)
+#define _mm512_loadu_ps(from) qkern::isa::emulated_load<__m512>(from)
+#define _mm512_store_si512(to, value) (*static_cast<__m512i*>(static_cast<void*>(to)) = (value))
+#define _mm512_storeu_si512(to, value) (*static_cast<__m512i_u*>(static_cast<void*>(to)) = (value))
+#define _mm512_store_ps(to, value) (*static_cast<__m512*>(static_cast<void*>(to)) = (value))

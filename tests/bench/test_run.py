@@ -1,0 +1,194 @@
+"""A whole run of one small shape, with nothing but qkern and NumPy, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from io import StringIO
+
+import numpy as np
+import pytest
+import qkern
+
+from bench import compare, exactness, machine, peaks, run
+from bench.report import chart, markdown, publish, summary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of a run without a compiler, so without peaks, as on a user's machine."""
+    path = tmp_path_factory.mktemp("run")
+    threads = qkern.get_num_threads()
+    shapes = "^(3x5x7|dw 3x3 960 @7|.*tensor 4 Ki)$"
+    options = ["--ops", "gemm,conv,elementwise", "--shapes", shapes, "--libraries", "qkern_kernels,numpy_blas"]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.setattr(peaks, "library", lambda: None)
+        patch.setattr("sys.argv", ["bench", *options, "--quick", "--output", str(path)])
+        assert run.main() == 0
+    qkern.set_num_threads(threads)
+    assert "missing: peaks (no C++ compiler" in err.getvalue()
+    assert "| 3x5x7 |" in out.getvalue()
+    return path
+
+
+@pytest.fixture
+def document(folder):
+    [path] = folder.glob("*.json")
+    return json.loads(path.read_text())
+
+
+def test_a_run_writes_what_it_measured(document, folder):
+    rows = summary.rows_of(document)
+    tiers = set(qkern.isa.available())
+    assert {row.tier for row in rows if row.library == "qkern"} == tiers
+    assert {row.op for row in rows} == {"gemm", "conv", "elementwise"}
+    assert all(row.low <= row.seconds <= row.high for row in rows)
+    assert all(row.exact for row in rows if row.library == "qkern")
+    assert all(row.percent is None for row in rows)
+    for key in ("cpu", "compiler", "commit", "versions", "tiers", "date"):
+        assert key in document["machine"]
+    [page] = folder.glob("*.md")
+    assert page.read_text() == markdown.page(document, chart_name=page.with_suffix(".svg").name)
+
+
+def test_tables_have_as_many_cells_as_columns(document):
+    blocks = [block.splitlines() for block in markdown.page(document).split("\n\n") if block.startswith("|")]
+    assert len(blocks) > 4
+    for block in blocks:
+        assert len({line.count("|") for line in block}) == 1, block[0]
+
+
+def test_the_chart_shows_every_shape(document, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "again.svg"
+    chart.draw(document, [path])
+    text = "".join(ET.parse(path).getroot().itertext())
+    for each in ("3x5x7", "dw 3x3 960 @7", "quantize per tensor, 4 Ki", "qkern", "numpy"):
+        assert each in text
+
+
+def test_scaling_is_over_the_run_with_one_thread(document):
+    one = summary.rows_of(document)
+    two = [replace(row, threads=2, seconds=row.seconds / 2) for row in one]
+    both = {**document, "threads": [1, 2], "rows": [row.as_dict() for row in (*one, *two)]}
+    text = markdown.page(both)
+    [found] = [each for each in summary.summaries(both, 2, "gemm") if each.shape == "3x5x7"]
+    assert markdown.scaling(found, markdown.single(both, 2, "gemm")) == ["2.00"]
+    assert "x 1 thread" in text
+
+
+def test_compare_sees_what_changed_and_what_is_noise(document):
+    [base] = [row for row in summary.rows_of(document) if row.variant == "u8s8 packed" and row.tier == "scalar"]
+    base = replace(base, seconds=1.0, low=0.99, high=1.01)
+    for seconds, spread, verdict in ((0.5, 0.01, "faster"), (2.0, 0.01, "slower"), (0.9, 0.2, ""), (0.99, 0.0, "")):
+        head = replace(base, seconds=seconds, low=seconds - spread, high=seconds + spread)
+        [found] = compare.differences([base], [head])
+        assert found.verdict(0.03) == verdict
+        assert found.speedup == pytest.approx(1 / seconds)
+    assert compare.differences([base], [replace(base, threads=2)]) == []
+
+
+def test_compare_prints_both_runs(document, tmp_path, capsys):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    assert compare.main([str(path), str(path), "--fail"]) == 0
+    said = capsys.readouterr().out
+    assert "qkern: 1.000x" in said
+    assert "the machine (all other libraries): 1.000x" in said
+    with pytest.raises(SystemExit):
+        compare.main([str(path), str(path), "--nonsense"])
+
+
+def test_blocks_of_pages_are_replaced_whole(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bench: begin -->\nold\n\\1\n<!-- bench: end -->\nafter\n")
+    publish.replace_block(page, "bench", "new \\1")
+    publish.replace_block(page, "bench", "new \\2")
+    assert page.read_text() == "before\n<!-- bench: begin -->\nnew \\2\n<!-- bench: end -->\nafter\n"
+    with pytest.raises(ValueError, match=r"page\.md has no block"):
+        publish.replace_block(page, "nothing", "")
+
+
+def test_the_pages_have_their_blocks():
+    for page in (publish.README, publish.DOCS):
+        for name in ("bench", "exactness"):
+            assert page.read_text().count(f"<!-- {name}: begin -->") == 1
+            assert page.read_text().count(f"<!-- {name}: end -->") == 1
+
+
+def test_the_name_of_a_run():
+    about = {
+        "cpu": "Intel(R) Xeon(R) CPU @ 2.80GHz (family 6, model 85)",
+        "tier": "avx512_vnni",
+        "date": "2026-01-02 3",
+    }
+    assert machine.slug(about) == "intel-xeon-family-6-model-85_avx512_vnni_2026-01-02"
+
+
+@pytest.mark.parametrize(
+    "options", [["--ops", "gem"], ["--tiers", "avx9"], ["--shapes", "("], ["--threads", "0"], ["--threads", "9999"]]
+)
+def test_wrong_options_are_refused(options):
+    with pytest.raises(SystemExit):
+        run.parse(options)
+
+
+def test_cpu_time_is_for_one_thread(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert run.parse(["--clock", "cpu"]).clock == "cpu"
+    with pytest.raises(SystemExit):
+        run.parse(["--clock", "cpu", "--threads", "1,2"])
+
+
+def test_exactness_of_models_is_told_per_environment():
+    def found(sha: str, wrong: float):
+        kernel = {"op": "gemm", "task": "s32", "library": "qkern", "variant": "u8s8 packed"}
+        model = {"model": "m", "library": "qkern", "sqnr_db": 20.0, "agreement": 0.5, "sha256": sha}
+        return {"kernels": [{**kernel, "wrong_share": wrong, "largest_error": 3.0}], "models": [model]}
+
+    same = {"here": found("a", 0.0), "there": found("a", 0.0)}
+    assert exactness.same_bits(same)
+    assert exactness.ours_is_exact(same)
+    assert not exactness.same_bits({**same, "there": found("b", 0.0)})
+    assert not exactness.ours_is_exact({**same, "there": found("a", 0.5)})
+    about = {"cpu": "c", "tier": "t", "date": "d", "commit": "", "versions": {}}
+    text = exactness.page({"machine": about, "missing": {}, "environments": same, "same_bits": True})
+    assert "| qkern u8s8 packed | exact | exact |" in text
+    assert "| m, qkern | 20.0 dB, 50 % | 20.0 dB, 50 % |" in text
+
+
+def test_sqnr():
+    reference = np.float32([[3.0, 4.0]])
+    assert exactness.sqnr(reference, reference + np.float32([[0.5, 0.0]])) == pytest.approx(20.0)
+
+
+def test_peaks_count_their_operations():
+    if peaks.library() is None:
+        pytest.skip("no C++ compiler")
+    for route in peaks.routes():
+        _, amount = peaks.run(route, 2, rounds=10)
+        assert amount == 10 * peaks.SUMS * route.operations * 2
+        peaks.run(route, 1, rounds=10)[0]()
+    call, amount = peaks.read(1 << 12, 1)
+    call()
+    assert amount % (1 << 12) == 0
+    for plainly in (True, False):
+        call, amount = peaks.copy(1000, 1, plainly)
+        call()
+        assert amount % 2000 == 0
+
+
+def test_every_tier_of_x86_has_its_peak():
+    known = {route.name for route in peaks.ROUTES}
+    assert {name for names in peaks.TIER_ROUTES.values() for name in names} <= known
+    assert {"avx512_vnni", "avx_vnni", "avx2"} <= set(peaks.TIER_ROUTES)
+    assert all(
+        route.exact for route in peaks.ROUTES if any(route.name in names for names in peaks.TIER_ROUTES.values())
+    )
+
+
+def test_json_is_the_same_document(document):
+    assert json.loads(run.as_json(document)) == document
+    assert json.loads(run.as_json({**document, "rows": []}))["rows"] == []

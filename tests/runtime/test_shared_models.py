@@ -1,0 +1,54 @@
+"""The networks of ../shared: accuracy, agreement with ONNX Runtime, the same bytes on every tier."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import qkern
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def accuracy():
+    spec = importlib.util.spec_from_file_location("accuracy", ROOT / "bench" / "accuracy.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["accuracy"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("target", ["x86", "arm"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet20_cifar10"])
+def test_int8_is_as_right_as_float_and_the_same_everywhere(
+    name, target, accuracy, shared, onnxruntime_session, tmp_path
+):
+    case = next(case for case in accuracy.CASES if case.name == name)
+    if accuracy.missing(case):
+        pytest.skip(accuracy.missing(case))
+    images, _ = accuracy.load(case)
+    step = len(images) // 100
+    calibration, held_out = images[::step][:30], images[step // 2 :: max(step // 2, 1)][1:101]
+    quantized = qkern.quantize_model(shared / case.model, calibration, target)
+    assert not quantized.report.left_float
+    path = tmp_path / "int8.onnx"
+    quantized.save(path)
+    session = qkern.Session(path)
+    assert {s.kind for s in session.steps} <= {"int8", "convert"}
+
+    expected = qkern.Session(shared / case.model).run(None, {"input": held_out})[0]
+    outputs = session.run(None, {"input": held_out})[0]
+    theirs = onnxruntime_session(path).run(None, {"input": held_out})[0]
+    assert np.mean(expected.argmax(axis=1) == outputs.argmax(axis=1)) >= 0.93
+    assert np.mean(theirs.argmax(axis=1) == outputs.argmax(axis=1)) >= 0.99
+
+    for tier in qkern.isa.available():
+        few = held_out[: 1 if tier == "scalar" else 8]
+        with qkern.isa.use(tier):
+            for threads in (1, 2):
+                other = qkern.Session(path, num_threads=threads).run(None, {"input": few})[0]
+                np.testing.assert_array_equal(other, outputs[: len(few)])
