@@ -1,6 +1,7 @@
 """Accuracy on real models: what int8 costs in top-1, agreement and SQNR, per model, target and method.
 
-    python bench/accuracy.py [--model NAME]... [--target x86|arm]... [--method M]... [--threads N] [--json FILE]
+    python bench/accuracy.py [--model NAME]... [--target x86|arm]... [--method M]...
+                             [--effort fast|balanced|best] [--threads N] [--json FILE]
 
 EfficientNet-Lite0 on 500 ImageNet photos and ResNet-20 on 5000 CIFAR-10 test images, calibrated on 100 of them (evenly
 spaced, so of all classes) and compared on the others. Models and images are expected in ../shared beside the checkout;
@@ -27,6 +28,7 @@ import numpy as np
 import qkern
 from numpy.typing import NDArray
 from qkern.calibration import METHODS
+from qkern.conversion import EFFORTS
 from qkern.report import compare
 from qkern.target import TARGETS
 
@@ -95,13 +97,19 @@ def split(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def measure(
-    case: Case, images: NDArray[np.float32], labels: NDArray[np.int64], target: str, method: str, threads: int | None
+    case: Case,
+    images: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    target: str,
+    method: str | None,
+    effort: str,
+    threads: int | None,
 ) -> dict[str, Any]:
     """One row of the table."""
     for_calibration, held_out = split(len(images))
     path = SHARED / case.model
     start = time.perf_counter()
-    quantized = qkern.quantize_model(path, images[for_calibration], target, method, num_threads=threads)
+    quantized = qkern.quantize_model(path, images[for_calibration], target, method, effort=effort, num_threads=threads)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "int8.onnx"
@@ -111,12 +119,13 @@ def measure(
     assert result.top1_float is not None
     assert result.top1_int8 is not None
     assert result.agreement is not None
-    is_default = method == TARGETS[target].method
+    is_default = method is None or method == TARGETS[target].method
     reached = result.top1_float - result.top1_int8 <= case.may_lose and result.agreement >= LEAST_AGREEMENT
     return {
         "model": case.name,
         "target": target,
-        "method": method,
+        "method": quantized.method,
+        "effort": effort,
         "is_default": is_default,
         "reached": reached,
         "calibrated_on": CALIBRATION_IMAGES,
@@ -161,6 +170,7 @@ def main() -> int:
     parser.add_argument("--model", action="append", choices=[case.name for case in CASES])
     parser.add_argument("--target", action="append", choices=list(TARGETS))
     parser.add_argument("--method", action="append", choices=list(METHODS))
+    parser.add_argument("--effort", choices=EFFORTS, default="fast", help="fast: every method; more: the one it finds")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -176,8 +186,9 @@ def main() -> int:
             continue
         images, labels = load(case)
         for target in arguments.target or TARGETS:
-            for method in arguments.method or METHODS:
-                rows.append(measure(case, images, labels, target, method, arguments.threads))
+            methods: list[str | None] = arguments.method or (list(METHODS) if arguments.effort == "fast" else [None])
+            for method in methods:
+                rows.append(measure(case, images, labels, target, method, arguments.effort, arguments.threads))
                 print(line(rows[-1]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")

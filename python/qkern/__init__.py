@@ -27,6 +27,7 @@ from ._core import (
 
 if TYPE_CHECKING:
     from .pipeline import QuantizedModel, quantize_model
+    from .report import analyze
     from .runtime.session import Session
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Session",
     "__version__",
     "add",
+    "analyze",
     "average_pool",
     "conv",
     "dequantize",
@@ -54,7 +56,12 @@ __all__ = [
 ]
 
 # The model layer needs the extra [onnx] and takes longer to import, so it loads when first asked for.
-_MODEL_LAYER = {"quantize_model": "pipeline", "QuantizedModel": "pipeline", "Session": "runtime.session"}
+_MODEL_LAYER = {
+    "quantize_model": "pipeline",
+    "QuantizedModel": "pipeline",
+    "analyze": "report",
+    "Session": "runtime.session",
+}
 
 
 def __getattr__(name: str) -> Any:

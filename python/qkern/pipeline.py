@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .calibration import CalibrationTable, calibrate, observer_for
-from .conversion import ConversionReport, convert, tensors_to_observe
+import numpy as np
+
+from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, observer_for
+from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
+from .conversion.convert import prepared
+from .conversion.plan import make_plan
 from .fusion import Fused, fuse
 from .model_file import ModelSource, load_model, save_model
+from .report.analysis import weight_ratio
+from .report.deviation import Deviation
 from .target import Target, get_target
 
 if TYPE_CHECKING:
@@ -18,9 +27,14 @@ if TYPE_CHECKING:
 
     from .calibration.calibrate import Progress
     from .calibration.data import Data
+    from .conversion.cross_layer_equalization import Equalized
+    from .conversion.plan import Layer
+    from .conversion.refine import Stage
     from .runtime.session import Session
 
 __all__ = ["QuantizedModel", "quantize_model"]
+
+METRICS = ("agreement", "cosine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +42,9 @@ class QuantizedModel:
     """What `quantize_model` gives back.
 
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
-    with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen.
+    with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
+    search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
+    scaled.
     """
 
     model: ir.Model
@@ -37,6 +53,8 @@ class QuantizedModel:
     fused: tuple[Fused, ...]
     target: Target
     method: str
+    budget: BudgetResult | None = None
+    equalized: tuple[Equalized, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -51,13 +69,20 @@ class QuantizedModel:
 
 def quantize_model(
     model: ModelSource,
-    data: Data,
+    data: Data | None,
     target: str | Target = "auto",
     method: str | None = None,
     exclude: Collection[str] = (),
     *,
+    effort: str | None = None,
+    table: CalibrationTable | str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    budget: float | None = None,
+    max_drop: float | None = None,
+    metric: str = "agreement",
     num_threads: int | None = None,
     progress: Progress | None = None,
+    stage: Stage | None = None,
 ) -> QuantizedModel:
     """Quantizes a float32 ONNX model to int8, calibrating on `data`.
 
@@ -65,22 +90,194 @@ def quantize_model(
     `data`: an array [samples, ...] for a model with one input, a mapping from input names to such arrays, an iterable
     of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do.
     `target`: "x86", "arm", "auto" (this processor) or a `Target`.
-    `method`: "minmax", "percentile", "kl" or "mse"; None is the target's.
+    `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
+    least error.
     `exclude`: nodes to leave in float, by node name or operator type.
-    `progress(done, total)` is called as samples have been seen; total may be None.
+    `effort`: "fast" chooses ranges only; "balanced", the default, also equalizes channels, corrects biases and clips
+    weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each of these is kept only where
+    it brings the outputs on calibration samples nearer to the float ones; `report.corrections` says what it did. They
+    need up to 128 of the samples again and again: these are kept in memory (256 MB at most).
+    `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
+    run at all, which leaves the effort "fast" and no budget.
+    `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
+    there from an interrupted run with the same data is resumed.
+    `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
+    to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
+    Measured on the kept samples.
+    `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
+    correction begins.
 
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method or node, for no data, for arrays that don't fit the model's inputs, and for NaN or infinity,
-    naming the tensor and the sample.
+    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, and for
+    NaN or infinity, naming the tensor and the sample.
     """
+    effort = _checked_effort(effort, data, table, budget, max_drop, metric)
     preset = get_target(target)
+    free = method is None
     method = preset.method if method is None else method
-    observer_for(method)  # an unknown name fails here, not after the long part
+    observer = observer_for(method)  # an unknown name fails here, not after the long part
+    if effort != "fast" and free:
+        observer = HistogramObserver
     graph = load_model(model)
     if graph is model:
         graph = graph.clone()
-    fused = fuse(graph)
+    fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
-    table = calibrate(graph, data, tensors, method=method, num_threads=num_threads, progress=progress)
-    quantized, report = convert(graph, table, preset, method=method, exclude=exclude)
-    return QuantizedModel(quantized, report, table, tuple(fused), preset, method)
+    demanded = budget is not None or max_drop is not None
+    kept = KeptSamples() if effort != "fast" or demanded else None
+
+    def observe(
+        model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
+    ) -> CalibrationTable:
+        return calibrate(
+            model, source, tensors, observer=observer, num_threads=num_threads, progress=progress, keep=keep, into=into
+        )
+
+    if data is not None:
+        found = CalibrationTable()
+        if checkpoint is not None and Path(checkpoint).exists():
+            found = CalibrationTable.load(checkpoint)
+        try:
+            observe(graph, data, kept, found)
+        finally:
+            if checkpoint is not None and found.samples:
+                found.save(checkpoint)
+    elif isinstance(table, CalibrationTable):
+        found = table
+    else:
+        assert table is not None
+        found = CalibrationTable.load(table)
+    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+    base = graph
+    equalized: tuple[Equalized, ...] = ()
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = partial(
+        _convert_without, graph, found, preset, method, excluded
+    )
+    if effort == "fast":
+        quantized, report = without(())
+    else:
+        assert kept is not None
+        assert data is not None
+        # An iterator goes once: what it gave and was kept has to do for the models after the first.
+        again = kept if isinstance(data, Iterator) else data
+        refined = refine(
+            graph,
+            found,
+            kept,
+            preset,
+            method=method,
+            method_is_free=free,
+            exclude=excluded,
+            effort=effort,
+            recalibrate=lambda other: observe(other, again, None),
+            num_threads=num_threads,
+            stage=stage,
+        )
+        quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
+        without, base, equalized = refined.without, refined.float_model, refined.equalized
+    result = QuantizedModel(quantized, report, found, fused, preset, method, equalized=equalized)
+    if not demanded:
+        return result
+    assert kept is not None
+    measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, threads=num_threads)
+    least = budget if budget is not None else 1 - (max_drop or 0.0)
+    return _within_budget(result, base, excluded, without, measure, least, stage)
+
+
+def _convert_without(
+    model: ir.Model,
+    table: CalibrationTable,
+    target: Target,
+    method: str,
+    exclude: Collection[str],
+    names: Collection[str],
+) -> tuple[ir.Model, ConversionReport]:
+    return convert(model, table, target, method=method, exclude={*exclude, *names})
+
+
+def _checked_effort(
+    effort: str | None, data: object, table: object, budget: float | None, max_drop: float | None, metric: str
+) -> str:
+    if effort is None:
+        effort = "fast" if data is None else "balanced"
+    if effort not in EFFORTS:
+        raise ValueError(f"effort: {effort!r} is not one of {', '.join(EFFORTS)}")
+    if metric not in METRICS:
+        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    if budget is not None and max_drop is not None:
+        raise ValueError("budget and max_drop: one demand at a time")
+    if data is None:
+        if table is None:
+            raise ValueError("data: there is neither data nor a table to take ranges from")
+        if effort != "fast" or budget is not None or max_drop is not None:
+            raise ValueError("data: corrections and budgets need samples; a table alone is enough for effort 'fast'")
+    elif table is not None:
+        raise ValueError("table: there is data to calibrate on; give one of the two")
+    return effort
+
+
+def _measure(
+    model: ir.Model,
+    samples: KeptSamples,
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
+    names: Collection[str],
+    *,
+    metric: str | None,
+    threads: int | None,
+) -> float:
+    """SQNR in dB (`metric` None), agreement of the first output's top-1, or cosine, with `names` in float."""
+    from .runtime.session import Session
+
+    sessions = [Session(each, num_threads=threads) for each in (model, without(names)[0])]
+    deviation, same = Deviation(), []
+    for feed in samples:
+        outputs = [session.run(None, feed) for session in sessions]
+        for f, q in zip(*outputs, strict=True):
+            if f.dtype.kind == "f":
+                deviation.add(f, q)
+        if metric == "agreement":
+            f, q = outputs[0][0], outputs[1][0]
+            if f.ndim != 2:
+                raise ValueError("metric: agreement needs a first output [samples, classes]")
+            same.append(f.argmax(axis=1) == q.argmax(axis=1))
+    if metric == "agreement":
+        return float(np.concatenate(same).mean())
+    return deviation.cosine if metric == "cosine" else deviation.sqnr_db
+
+
+def _within_budget(
+    result: QuantizedModel,
+    model: ir.Model,
+    excluded: Collection[str],
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
+    measure: Callable[[Collection[str]], float],
+    least: float,
+    stage: Stage | None,
+) -> QuantizedModel:
+    layers = [each for each in make_plan(prepared(model), excluded).layers.values() if not each.shares_params]
+    by_name = {str(layer.node.name): layer for layer in layers}
+    operations = {name: _operations(layer) for name, layer in by_name.items()}
+    found = search_budget(operations, measure, least, stage if stage is not None else (lambda name: None))
+    if not found.in_float:
+        return replace(result, budget=found)
+    quantized, report = without([cost.name for cost in found.in_float])
+    words = {cost.name: _reason(cost.gain, by_name[cost.name], found) for cost in found.in_float}
+    kept = tuple(replace(each, reason=words.get(each.name, each.reason)) for each in report.layers)
+    report = replace(report, layers=kept, corrections=result.report.corrections)
+    return replace(result, model=quantized, report=report, budget=found)
+
+
+def _reason(gain: float, layer: Layer, found: BudgetResult) -> str:
+    ratio = weight_ratio(layer)
+    tail = "" if ratio is None else f", per-channel range ratio {ratio:.3g}"
+    return f"stays float: {gain:+.4g} alone, on {found.all_int8:.4g} with everything in int8{tail}"
+
+
+def _operations(layer: Layer) -> float:
+    """Multiplications per sample, as far as shapes are known."""
+    shape = layer.outputs[0].shape
+    sizes = [] if shape is None else [size if isinstance(size, int) else 1 for size in tuple(shape)[1:]]
+    positions = math.prod(sizes)
+    if layer.weight_shape is None or layer.weight_axis is None:
+        return float(positions)
+    return float(positions) * math.prod(layer.weight_shape) / layer.weight_shape[layer.weight_axis]

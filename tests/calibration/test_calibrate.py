@@ -5,7 +5,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from qkern.calibration import METHODS, HistogramObserver, MinMaxObserver, calibrate, observer_for
+from qkern.calibration import (
+    METHODS,
+    HistogramObserver,
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    calibrate,
+    observer_for,
+)
 
 rng = np.random.default_rng(9)
 X = rng.normal(size=(21, 6)).astype(np.float32)
@@ -60,9 +67,8 @@ def test_tables_of_parts_merge_into_that_of_the_whole():
 def test_each_method_gets_the_cheapest_observer_it_can_work_from():
     assert {method: observer_for(method) for method in METHODS} == {
         "minmax": MinMaxObserver,
-        "percentile": HistogramObserver,
-        "kl": HistogramObserver,
-        "mse": HistogramObserver,
+        "moving_average_minmax": MovingAverageMinMaxObserver,
+        **dict.fromkeys(("percentile", "kl", "l2", "mse", "auto"), HistogramObserver),
     }
     with pytest.raises(ValueError, match="'best' is not one of"):
         calibrate(small_model(), X, TENSORS, method="best")

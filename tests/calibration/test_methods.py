@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from qkern.calibration import METHODS, HistogramObserver
+from qkern.calibration import METHODS as ALL_METHODS
+from qkern.calibration import HistogramObserver, MovingAverageMinMaxObserver
+from qkern.calibration.auto import CANDIDATES, best_method
 from qkern.calibration.kl import best_cut
+from qkern.calibration.l2 import search
 from qkern.calibration.mse import expected_error
 from qkern.calibration.percentile import percentile_range
 from qkern.scheme import Scheme, quant_params
@@ -15,6 +18,7 @@ INT8 = Scheme("int8")
 SYMMETRIC = Scheme("int8", symmetric=True)
 SCHEMES = [UINT8, INT8, SYMMETRIC, Scheme("int8", symmetric=True, narrow=True), Scheme("uint8", symmetric=True)]
 N = 300_000
+METHODS = [method for method in ALL_METHODS if method != "moving_average_minmax"]  # those of a histogram
 
 
 def draw(name):
@@ -254,3 +258,135 @@ def test_percentile_outside_its_range_is_refused(percentile):
 def test_an_unknown_method_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="'best' is not one of minmax, percentile, kl, mse"):
         histogram_of([1.0]).range(UINT8, "best")
+
+
+def pytorch_search(counts):
+    """`_non_linear_param_search` and `_compute_quantization_error` of torch.ao.quantization.HistogramObserver (2.5),
+    line by line, with NumPy for torch; bins are 1 wide and start at 0."""
+    bins, codes = counts.size, 256
+    histogram = counts.astype(np.float64)
+
+    def get_norm(delta_begin, delta_end, density):
+        return density * (delta_end * delta_end * delta_end - delta_begin * delta_begin * delta_begin) / 3
+
+    def compute_quantization_error(next_start_bin, next_end_bin):
+        bin_width = 1.0
+        dst_bin_width = bin_width * (next_end_bin - next_start_bin + 1) / codes
+        src_bin_begin = (np.arange(bins) - next_start_bin) * bin_width
+        src_bin_end = src_bin_begin + bin_width
+        dst_bin_of_begin = np.clip(np.floor(src_bin_begin / dst_bin_width), 0, codes - 1)
+        dst_bin_of_begin_center = (dst_bin_of_begin + 0.5) * dst_bin_width
+        dst_bin_of_end = np.clip(np.floor(src_bin_end / dst_bin_width), 0, codes - 1)
+        density = histogram / bin_width
+        norm = np.zeros(bins)
+        norm += get_norm(src_bin_begin - dst_bin_of_begin_center, np.ones(bins) * dst_bin_width / 2, density)
+        norm += (dst_bin_of_end - dst_bin_of_begin - 1) * get_norm(-dst_bin_width / 2, dst_bin_width / 2, density)
+        dst_bin_of_end_center = dst_bin_of_end * dst_bin_width + dst_bin_width / 2
+        norm += get_norm(-dst_bin_width / 2, src_bin_end - dst_bin_of_end_center, density)
+        return norm.sum()
+
+    total, running = histogram.sum(), np.cumsum(histogram)
+    stepsize, alpha, beta = 1e-5, 0.0, 1.0
+    start_bin, end_bin, norm_min = 0, bins - 1, float("inf")
+    while alpha < beta:
+        next_alpha, next_beta = alpha + stepsize, beta - stepsize
+        left, right = start_bin, end_bin
+        while left < end_bin and running[left] < next_alpha * total:
+            left = left + 1
+        while right > start_bin and running[right] > next_beta * total:
+            right = right - 1
+        next_start_bin, next_end_bin = start_bin, end_bin
+        if (left - start_bin) > (end_bin - right):
+            next_start_bin, alpha = left, next_alpha
+        else:
+            next_end_bin, beta = right, next_beta
+        if next_start_bin == start_bin and next_end_bin == end_bin:
+            continue
+        norm = compute_quantization_error(next_start_bin, next_end_bin)
+        if norm > norm_min:
+            break
+        norm_min, start_bin, end_bin = norm, next_start_bin, next_end_bin
+    return start_bin, end_bin
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"zero", "denormal"}])
+def test_l2_is_pytorch_s_search(name):
+    counts = histogram_of(draw(name)).counts
+    used = np.flatnonzero(counts)
+    counts = counts[used[0] : used[-1] + 1]
+    assert search(counts) == pytorch_search(counts)
+
+
+def test_l2_cuts_what_is_far_out_and_keeps_the_rest():
+    low, high = histogram_of(draw("outliers")).range(UINT8, "l2")
+    assert -8 < low < -3
+    assert 3 < high < 8
+    assert histogram_of(draw("uniform")).range(UINT8, "l2") == pytest.approx((-1, 3), abs=0.01)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "denormal"])
+def test_auto_has_the_least_expected_error_of_all(name, scheme):
+    histogram = histogram_of(draw(name))
+
+    def error(method):
+        low, high = histogram.range(scheme, method)
+        return float(expected_error(histogram, scheme, np.array([low]), np.array([high]))[0])
+
+    assert error("auto") == min(error(method) for method in CANDIDATES)
+    assert error(best_method(histogram, scheme)[0]) == error("auto")
+
+
+def test_auto_chooses_per_tensor():
+    chosen = {name: best_method(histogram_of(draw(name)), UINT8)[0] for name in ("constant", "relu_outlier", "uniform")}
+    assert chosen["constant"] == "minmax"
+    assert chosen["relu_outlier"] not in {"minmax"}
+
+
+def test_moving_average_is_pytorch_s_formula():
+    batches = np.random.default_rng(5).normal(size=(300, 64)).astype(np.float32)
+    observer = MovingAverageMinMaxObserver()
+    low = high = None
+    for batch in batches:
+        observer.update(batch)
+        low = batch.min() if low is None else low + 0.01 * (batch.min() - low)
+        high = batch.max() if high is None else high + 0.01 * (batch.max() - high)
+    assert observer.range(UINT8) == pytest.approx((low, high), rel=1e-4)
+    assert observer.minimum == batches.min()
+    before = observer.range(UINT8)
+    observer.update(np.float32([1000, 0]))
+    assert observer.range(UINT8)[1] == pytest.approx(before[1] + 0.01 * (1000 - before[1]), rel=1e-4)
+    assert MovingAverageMinMaxObserver.from_bytes(observer.to_bytes()) == observer
+
+
+def test_moving_average_depends_on_the_order_and_says_so():
+    a, b = np.float32([0, 1]), np.float32([0, 9])
+    forward, backward = MovingAverageMinMaxObserver(), MovingAverageMinMaxObserver()
+    for first, second, observer in ((a, b, forward), (b, a, backward)):
+        observer.update(first)
+        observer.update(second)
+    assert forward.range(UINT8) != backward.range(UINT8)
+    with pytest.raises(TypeError, match="order"):
+        forward.merge(backward)
+    with pytest.raises(ValueError, match="needs a MovingAverageMinMaxObserver"):
+        histogram_of(a).range(UINT8, "moving_average_minmax")
+    with pytest.raises(ValueError, match="'kl' can't work"):
+        forward.range(UINT8, "kl")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_moving_average_refuses_what_is_not_finite(bad):
+    observer = MovingAverageMinMaxObserver()
+    with pytest.raises(ValueError, match="nothing was observed"):
+        observer.range(UINT8)
+    observer.update([1.0])
+    before = observer.to_bytes()
+    with pytest.raises(ValueError, match="in the data"):
+        observer.update([2.0, bad])
+    assert observer.to_bytes() == before
+    for damaged in (b"", before[:-1], b"XXXX" + before[4:], before[:4] + b"\xff" * (len(before) - 4)):
+        with pytest.raises(ValueError, match="not the state"):
+            MovingAverageMinMaxObserver.from_bytes(damaged)
+    observer.update(np.float32([3e38]))
+    observer.update(np.float32([-3e38]))
+    assert np.isfinite(observer.range(UINT8)).all()

@@ -38,7 +38,7 @@ PYTHON_LAYERS = [
 GENERATED = {"isa/tier_list.inc", "isa/foreign_tiers.inc"}
 
 # What the package exports under its own name is from the bottom layer, except for these.
-EXPORTS = {"quantize_model": "pipeline", "QuantizedModel": "pipeline", "Session": "runtime"}
+EXPORTS = {"quantize_model": "pipeline", "QuantizedModel": "pipeline", "analyze": "report", "Session": "runtime"}
 
 
 def test_every_folder_of_csrc_is_a_layer():

@@ -1,6 +1,7 @@
 """Stage 4: what flows through the float model -> a range for each tensor.
 
-Observers (`MinMaxObserver`, `HistogramObserver`) summarize a tensor; `METHODS` choose a range from the summary.
+Observers (`MinMaxObserver`, `HistogramObserver`, `MovingAverageMinMaxObserver`) summarize a tensor; `METHODS` choose a
+range from the summary.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from .data import Feeds
 from .histogram import HistogramObserver
 from .methods import METHODS
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
+from .samples import KeptSamples
 from .table import CalibrationTable
 
 __all__ = [
@@ -20,7 +23,9 @@ __all__ = [
     "Feeds",
     "HistogramObserver",
     "InputSpec",
+    "KeptSamples",
     "MinMaxObserver",
+    "MovingAverageMinMaxObserver",
     "Observer",
     "calibrate",
     "input_specs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.signature import input_specs
-from .data import Data, Feeds
+from .data import Data, Feed, Feeds
 from .histogram import HistogramObserver
 from .methods import get_method
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
+from .samples import KeptSamples
 from .table import CalibrationTable
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+    from ..runtime.session import Session
 
 __all__ = ["Progress", "calibrate", "observer_for"]
 
@@ -27,7 +32,11 @@ Progress: TypeAlias = "Callable[[int, int | None], object]"
 def observer_for(method: str) -> type[Observer]:
     """The cheapest observer that `method` can work from. Raises ValueError for an unknown method."""
     get_method(method)
-    return MinMaxObserver if method == "minmax" else HistogramObserver
+    cheap: dict[str, type[Observer]] = {
+        "minmax": MinMaxObserver,
+        "moving_average_minmax": MovingAverageMinMaxObserver,
+    }
+    return cheap.get(method, HistogramObserver)
 
 
 def calibrate(
@@ -39,12 +48,16 @@ def calibrate(
     observer: type[Observer] | None = None,
     num_threads: int | None = None,
     progress: Progress | None = None,
+    keep: KeptSamples | None = None,
+    into: CalibrationTable | None = None,
 ) -> CalibrationTable:
     """The table of `tensors`, values of the float `model`, over all of `data` (see `data.Feeds` for its forms).
 
     Each tensor gets an observer of its own: `observer`, or the cheapest that `method` can work from. Data streams
     through: memory doesn't grow with it. `progress(done, total)` is called with the number of samples before the first
-    batch and after each; total is None where only the end of the data will tell.
+    batch and after each; total is None where only the end of the data will tell. `keep` sees every feed.
+    `into` is an empty table to fill, or one that was filled in part with the same data: its samples are passed over. It
+    is whole after every batch, however the run ends.
 
     Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
     (naming the tensor and the sample).
@@ -53,25 +66,48 @@ def calibrate(
 
     feeds = Feeds(data, input_specs(model))
     new = observer_for(method) if observer is None else observer
-    observers: dict[str, Observer] = {name: new() for name in tensors}
+    table = _started(into, tensors, new)
+    skip = table.samples
     session = Session(model, num_threads=num_threads, observe=list(tensors))
     done = 0
     if progress is not None:
         progress(done, feeds.samples)
     for feed in feeds:
         size = len(next(iter(feed.values())))
-
-        def tap(name: str, array: NDArray[Any], first: int = done, size: int = size) -> None:
-            try:
-                observers[name].update(array)
-            except ValueError as error:
-                raise ValueError(f"tensor {name!r}: {error}, {_sample(array, first, size)}") from error
-
-        session.observe(feed, tap)
+        if keep is not None:
+            keep.add(feed)
+        if done + size > skip:
+            rest = feed if done >= skip else {name: array[skip - done :] for name, array in feed.items()}
+            _observe(session, rest, table, max(done, skip))
         done += size
         if progress is not None:
             progress(done, feeds.samples)
-    return CalibrationTable(observers)
+    return table
+
+
+def _started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Observer]) -> CalibrationTable:
+    """`into`, ready for these tensors, or a new table."""
+    table = CalibrationTable() if into is None else into
+    if table.samples and (set(table) != set(tensors) or any(type(each) is not new for each in table.values())):
+        raise ValueError("the calibration table to resume is not of this model and method")
+    if not table.samples:
+        table.replace({name: new() for name in tensors}, 0)
+    return table
+
+
+def _observe(session: Session, feed: Feed, table: CalibrationTable, first: int) -> None:
+    """Shows the table one batch, of which the first sample has that number: all of it or, interrupted, nothing."""
+    size = len(next(iter(feed.values())))
+    observers = {name: copy.deepcopy(observer) for name, observer in table.items()}
+
+    def tap(name: str, array: NDArray[Any]) -> None:
+        try:
+            observers[name].update(array)
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r}: {error}, {_sample(array, first, size)}") from error
+
+    session.observe(feed, tap)
+    table.replace(observers, table.samples + size)
 
 
 def _sample(array: NDArray[Any], first: int, size: int) -> str:

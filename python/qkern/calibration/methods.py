@@ -9,8 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..scheme import Scheme
+from .auto import auto_range
 from .kl import kl_range
+from .l2 import l2_range
 from .minmax import minmax_range
+from .moving_average_minmax import moving_average_minmax_range
 from .mse import mse_range
 from .percentile import percentile_range
 
@@ -23,9 +26,12 @@ Method: TypeAlias = "Callable[[HistogramObserver, Scheme], tuple[float, float]]"
 
 METHODS: dict[str, Method] = {
     "minmax": minmax_range,
+    "moving_average_minmax": moving_average_minmax_range,
     "percentile": percentile_range,
     "kl": kl_range,
+    "l2": l2_range,
     "mse": mse_range,
+    "auto": auto_range,
 }
 
 

@@ -15,18 +15,27 @@ import numpy as np
 from ..scheme import QuantParams, Scheme
 from .histogram import HistogramObserver
 from .minmax import MinMaxObserver
+from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 
 __all__ = ["OBSERVERS", "CalibrationTable"]
 
-OBSERVERS: dict[str, type[Observer]] = {"minmax": MinMaxObserver, "histogram": HistogramObserver}
+OBSERVERS: dict[str, type[Observer]] = {
+    "minmax": MinMaxObserver,
+    "moving_average_minmax": MovingAverageMinMaxObserver,
+    "histogram": HistogramObserver,
+}
 
 
 class CalibrationTable(Mapping[str, Observer]):
-    """Observers by tensor name, in the order they were added. Tables merge as their observers do."""
+    """Observers by tensor name, in the order they were added, and how many `samples` they saw. Tables merge as their
+    observers do."""
 
-    def __init__(self, observers: Mapping[str, Observer] | Iterable[tuple[str, Observer]] = ()) -> None:
+    def __init__(
+        self, observers: Mapping[str, Observer] | Iterable[tuple[str, Observer]] = (), *, samples: int = 0
+    ) -> None:
         self._observers = dict(observers)
+        self.samples = samples
 
     def __getitem__(self, name: str) -> Observer:
         return self._observers[name]
@@ -52,6 +61,10 @@ class CalibrationTable(Mapping[str, Observer]):
         except ValueError as error:
             raise ValueError(f"tensor {name!r}: {error}") from error
 
+    def replace(self, observers: Mapping[str, Observer], samples: int) -> None:
+        """Puts other observers in the place of all of them, in one step."""
+        self._observers, self.samples = dict(observers), samples
+
     def merge(self, other: CalibrationTable) -> None:
         """Adds everything `other` has seen, tensors that are new here included.
 
@@ -65,6 +78,7 @@ class CalibrationTable(Mapping[str, Observer]):
             if name not in self:
                 self._observers[name] = type(observer)()
             self._observers[name].merge(observer)
+        self.samples += other.samples
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as .npz, in one step: a reader sees the old file or the new one. Raises OSError."""
@@ -76,6 +90,7 @@ class CalibrationTable(Mapping[str, Observer]):
             with open(temporary, "xb") as file:
                 np.savez_compressed(
                     file,
+                    samples=np.int64(self.samples),
                     names=np.array(list(self), np.str_),
                     kinds=np.array([kinds[type(observer)] for observer in self.values()], np.str_),
                     sizes=np.array([len(state) for state in states], np.int64),
@@ -92,13 +107,15 @@ class CalibrationTable(Mapping[str, Observer]):
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 names, kinds, sizes, states = (arrays[key] for key in ("names", "kinds", "sizes", "states"))
+                samples = int(arrays["samples"])
             ends = np.cumsum(sizes)
             if not len(names) == len(kinds) == len(sizes) or states.size != sizes.sum() or (sizes < 0).any():
                 raise ValueError("its arrays don't fit together")
             parts = zip(names, kinds, sizes, ends, strict=True)
             data = states.tobytes()
-            return cls(
-                (str(name), OBSERVERS[str(kind)].from_bytes(data[end - size : end])) for name, kind, size, end in parts
-            )
+            observers = {
+                str(name): OBSERVERS[str(kind)].from_bytes(data[end - size : end]) for name, kind, size, end in parts
+            }
+            return cls(observers, samples=samples)
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: not a calibration table ({error})") from error

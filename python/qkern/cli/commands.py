@@ -6,7 +6,7 @@ import json
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,9 +19,14 @@ from .machine import checks_by_tier, checks_table, describe_machine, machine_tab
 from .output import npz, refuse_unwritable, write_file
 from .progress import progress
 
+if TYPE_CHECKING:
+    from ..pipeline import QuantizedModel
+
 __all__ = ["qkern"]
 
-_METHODS = ("minmax", "percentile", "kl", "mse")  # calibration.METHODS, without importing it for --help
+# calibration.METHODS, without importing it for --help
+_METHODS = ("minmax", "moving_average_minmax", "percentile", "kl", "l2", "mse", "auto")
+_EFFORTS = ("fast", "balanced", "best")  # conversion.EFFORTS
 
 _model = click.argument("model", type=click.Path(path_type=Path))
 _data = click.option(
@@ -49,18 +54,35 @@ def qkern() -> None:
 
 @qkern.command()
 @_model
-@_data
+@click.option("--data", type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
+@click.option("--effort", type=click.Choice(_EFFORTS), help="Corrections to try (default: balanced).")
+@click.option(
+    "--calibration-table",
+    "table_path",
+    type=click.Path(path_type=Path),
+    help="Without --data: ranges from this table, effort fast. With --data: saved there, resumed from there.",
+)
+@click.option("--budget", metavar="DB", help="Leave the fewest layers in float for this SQNR, as in 30dB.")
+@click.option("--max-drop", type=click.FloatRange(0, 1), help="The same for the share of samples with another top-1.")
+@click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
+@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
 @_threads
 def quantize(
     model: Path,
-    data: Path,
+    data: Path | None,
     output: Path,
     target: str,
     method: str | None,
+    effort: str | None,
+    table_path: Path | None,
+    budget: str | None,
+    max_drop: float | None,
+    in_words: bool,
+    report_path: Path | None,
     exclude: tuple[str, ...],
     threads: int | None,
 ) -> None:
@@ -68,28 +90,53 @@ def quantize(
     from ..pipeline import quantize_model
     from ..report.compare import model_bytes
 
-    refuse_unwritable(output, inputs=(model,))
+    for path in (output, report_path, None if data is None else table_path):
+        if path is not None:
+            refuse_unwritable(path, inputs=(model,))
     start = time.perf_counter()
-    seen = 0
     with progress("calibrating", _err()) as show:
-
-        def count(done: int, total: int | None) -> None:
-            nonlocal seen
-            seen = done
-            show(done, total)
-
-        quantized = quantize_model(model, data, target, method, exclude, num_threads=threads, progress=count)
+        quantized = quantize_model(
+            model,
+            data,
+            target,
+            method,
+            exclude,
+            effort=effort,
+            table=table_path if data is None else None,
+            checkpoint=None if data is None else table_path,
+            budget=_decibels(budget),
+            max_drop=max_drop,
+            num_threads=threads,
+            progress=show,
+        )
     quantized.save(output)
     report, out = quantized.report, _out()
     rows = [
         ("target", f"{quantized.target.name}: {quantized.target.why}"),
-        ("calibrated", f"{len(quantized.table)} tensors on {seen} samples, method {quantized.method}"),
+        (
+            "calibrated",
+            f"{len(quantized.table)} tensors on {quantized.table.samples} samples, method {quantized.method}",
+        ),
         ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
         ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
         ("time", time_of(time.perf_counter() - start)),
     ]
     out.print(pairs(str(output), rows))
-    if report.left_float:
+    if report.corrections:
+        tried = (
+            (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections
+        )
+        out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
+    if report_path is not None:
+        write_file(report_path, _report_of(quantized, model, output, data, report_path, threads))
+    if quantized.budget is not None:
+        found = quantized.budget
+        words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
+        out.print(f"budget: {words}" + ("" if found.met else "; the demand is NOT met"))
+    if in_words:
+        for layer in report.left_float:
+            out.print(f"{layer.op_type} {layer.name}: {layer.reason}")
+    elif report.left_float:
         rows_left = ((layer.name, layer.op_type, layer.reason) for layer in report.left_float)
         out.print(table("stay in float", ("layer", "operator", "why"), rows_left))
 
@@ -241,6 +288,44 @@ def demo(target: str, threads: int | None) -> None:
     from ..demo.run import run_demo
 
     run_demo(_out(), target=target, num_threads=threads)
+
+
+def _report_of(
+    quantized: QuantizedModel, model: Path, output: Path, data: Path | None, path: Path, threads: int | None
+) -> bytes:
+    """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
+    from ..report import analyze
+    from ..report import compare as compare_models
+    from ..report.document import describe_quantization, render_html
+
+    analysis = comparison = None
+    if data is not None:
+        method = None if quantized.method == "moving_average_minmax" else quantized.method
+        analysis = analyze(model, data, quantized.target, method, num_threads=threads)
+        comparison = compare_models(model, output, data, num_threads=threads)
+    described = describe_quantization(
+        quantized.report,
+        quantized.table,
+        quantized.target.activation,
+        method=quantized.method,
+        equalized=quantized.equalized,
+        analysis=analysis,
+        comparison=comparison,
+    )
+    if path.suffix == ".json":
+        return (json.dumps(described, indent=2, allow_nan=False) + "\n").encode()
+    return render_html(described, f"{model.name} in int8").encode()
+
+
+def _decibels(text: str | None) -> float | None:
+    """30, 30dB or "30 dB" as a number."""
+    if text is None:
+        return None
+    number = text.lower().removesuffix("db").strip()
+    try:
+        return float(number)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a number of decibels", param_hint="--budget") from None
 
 
 def _load_labels(path: Path) -> Any:

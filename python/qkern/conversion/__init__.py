@@ -6,8 +6,30 @@ behind a DequantizeLinear, inputs and outputs in float32.
 
 from __future__ import annotations
 
+from .adaround import round_weights
+from .bias_correction import correct_biases
+from .budget import BudgetResult, search_budget
 from .convert import convert, tensors_to_observe
+from .cross_layer_equalization import equalize
+from .range_search import ChosenRanges
 from .ranges import RangeTable
-from .report import ConversionReport, LayerReport
+from .refine import EFFORTS, refine
+from .report import ConversionReport, CorrectionReport, LayerReport
+from .weight_clipping import clip_weights
 
-__all__ = ["ConversionReport", "LayerReport", "RangeTable", "convert", "tensors_to_observe"]
+__all__ = [
+    "CORRECTIONS",
+    "EFFORTS",
+    "BudgetResult",
+    "ChosenRanges",
+    "ConversionReport",
+    "CorrectionReport",
+    "LayerReport",
+    "RangeTable",
+    "convert",
+    "refine",
+    "search_budget",
+    "tensors_to_observe",
+]
+
+CORRECTIONS = (equalize, clip_weights, correct_biases, round_weights)

@@ -54,22 +54,29 @@ def layer_constants(
     *,
     axis: int | None,
     x_scale: NDArray[np.float32],
+    rounded: tuple[NDArray[Any], QuantParams] | None = None,
 ) -> LayerConstants:
     """Weight and bias of one layer as integers.
 
     `weight`: float32 with output channels along `axis` (None: one scale for all), or the parameters of a weight that is
-    no constant. `bias`: one number per output channel, or one for all. Raises ValueError where x_scale * weight_scale
-    is beyond float32.
+    no constant. `bias`: one number per output channel, or one for all. `rounded`: codes and parameters that a
+    correction chose for the weight, taken as they are but for channels whose scale has to be raised. Raises ValueError
+    where x_scale * weight_scale is beyond float32.
     """
     if isinstance(weight, QuantParams):
         params, array = weight, None
     else:
         formula = scheme if axis is not None else replace(scheme, per_channel=False)
-        params, array = weight_params(weight, formula, axis=axis or 0), weight
+        array = weight
+        params = weight_params(weight, formula, axis=axis or 0) if rounded is None else rounded[1]
     raised = 0
     if array is not None and bias is not None:
         params, raised = _fit_bias(array, params, bias.astype(np.float64).reshape(-1), float(x_scale))
     codes = None if array is None else quantize_constant(array, params, scheme.limits)
+    if codes is not None and rounded is not None:
+        shape = [-1 if dimension == params.axis else 1 for dimension in range(codes.ndim)]
+        kept = (params.scale == rounded[1].scale).reshape(shape if params.axis is not None else ())
+        codes = np.where(kept, rounded[0], codes)
     if bias is None:
         return LayerConstants(codes, params, None, None, raised)
     with np.errstate(over="ignore"):

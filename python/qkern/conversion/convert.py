@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from .plan import Layer, Plan, make_plan
 from .qdq import QdqWriter
 from .ranges import RangeTable, choose_params, is_redundant
 from .report import ConversionReport, LayerReport
+from .weights import QuantizedWeight
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..target import Target
 
-__all__ = ["convert", "tensors_to_observe"]
+__all__ = ["convert", "prepared", "tensors_to_observe"]
 
 _IR_VERSIONS = (7, 10)  # the lowest that goes with opset 13; the highest that ONNX Runtime has read for years
 
@@ -34,7 +35,7 @@ def tensors_to_observe(model: ir.Model, exclude: Collection[str] = ()) -> list[s
     Constants are not among them, nor tensors that only repeat values of another one (the output of a MaxPool).
     Raises ValueError as `convert` does.
     """
-    plan = make_plan(_prepared(model), exclude)
+    plan = make_plan(prepared(model), exclude)
     sources = (source for value in plan.values() for source in plan.sources(value))
     return list(dict.fromkeys(source.name for source in sources if source.name and constant_of(source) is None))
 
@@ -46,11 +47,16 @@ def convert(
     *,
     method: str | None = None,
     exclude: Collection[str] = (),
+    weights: Mapping[str, QuantizedWeight] | None = None,
+    float_outputs: bool = False,
 ) -> tuple[ir.Model, ConversionReport]:
     """The QDQ form of `model` (fused, float32; left as it is) and a report of every layer.
 
     `table` holds the range of each tensor of `tensors_to_observe`, `method` says how to choose it (None: the target's),
-    `exclude` names nodes to leave float, by node name or operator type. The result has opset >= 13, IR version <= 10.
+    `exclude` names nodes to leave float, by node name or operator type; `weights` are those that a correction has
+    rounded, by node name (others: to the nearest code of their extremes' scale). With `float_outputs` a layer with
+    weights whose result is an output and nothing else gives its sums in float instead of rounding them to 8 bits and
+    back. The result has opset >= 13, IR version <= 10.
 
     Raises ValueError where the model is quantized already, `exclude` names nothing in the graph, a weight or bias holds
     NaN or inf, a range is missing, or the target quantizes activations per channel.
@@ -58,7 +64,7 @@ def convert(
     if target.activation.per_channel:
         raise ValueError(f"target {target.name!r}: activations are quantized per tensor, not per channel")
     method = target.method if method is None else method
-    model = _prepared(model)
+    model = prepared(model)
     graph = model.graph
     plan = make_plan(model, exclude)
     params = choose_params(plan, table, target.activation, method)
@@ -69,7 +75,7 @@ def convert(
 
     writer = QdqWriter(graph)
     for layer in plan.layers.values():
-        notes[layer.node] = _write_constants(writer, layer, params, target)
+        notes[layer.node] = _write_constants(writer, layer, params, target, (weights or {}).get(str(layer.node.name)))
     stands_for: dict[ir.Value, ir.Value] = {}  # what an activation wrote -> what its producer writes in its place
     for layer in plan.layers.values():
         activation = layer.activation
@@ -79,15 +85,21 @@ def convert(
             notes[activation] = "dropped: the 8-bit range ends at its bounds"
     written = {value for layer in plan.layers.values() for value in layer.outputs}
     readers = {(layer.node, index) for layer in plan.layers.values() for index in layer.activations}
+    direct = {layer.outputs[0] for layer in plan.layers.values() if float_outputs and _gives_output(layer)}
     for value in values:
+        if value in direct:
+            continue
         _write_value(writer, stands_for.get(value, value), params[value], readers, value in written)
 
+    for layer in plan.layers.values():
+        if layer.outputs[0] in direct:
+            notes[layer.node] = "; ".join(filter(None, (notes[layer.node], "its output is the model's: not rounded")))
     layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
     _finish(model, target.name, method)
     return model, ConversionReport(target.name, method, layers)
 
 
-def _prepared(model: ir.Model) -> ir.Model:
+def prepared(model: ir.Model) -> ir.Model:
     """A copy (of the graph; tensors are shared) with opset >= 13, node names, types and shapes."""
     import onnx_ir.passes.common as common
 
@@ -103,12 +115,24 @@ def _prepared(model: ir.Model) -> ir.Model:
     return copy
 
 
+def _gives_output(layer: Layer) -> bool:
+    """Whether nothing reads what the layer computes but the caller of the model."""
+    value = layer.outputs[0]
+    return layer.weight is not None and layer.activation is None and value.is_graph_output() and not value.uses()
+
+
 def _computes_floats(node: ir.Node) -> bool:
     types = [output.dtype for output in node.outputs]
     return node.op_type != "Constant" and any(dtype is None or dtype.is_floating_point() for dtype in types)
 
 
-def _write_constants(writer: QdqWriter, layer: Layer, params: dict[ir.Value, QuantParams], target: Target) -> str:
+def _write_constants(
+    writer: QdqWriter,
+    layer: Layer,
+    params: dict[ir.Value, QuantParams],
+    target: Target,
+    given: QuantizedWeight | None,
+) -> str:
     """Quantizes the constants that `layer` reads; returns what the report should say about it."""
     node = layer.node
     for index in layer.activations:
@@ -131,6 +155,7 @@ def _write_constants(writer: QdqWriter, layer: Layer, params: dict[ir.Value, Qua
         target.weight,
         axis=layer.weight_axis,
         x_scale=params[x].scale,
+        rounded=None if given is None else (given.codes, given.params),
     )
     if constants.weight is not None:
         codes = writer.constant(constants.weight, f"{weight.name}.quantized")

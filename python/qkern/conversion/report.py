@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ConversionReport", "LayerReport"]
+__all__ = ["ConversionReport", "CorrectionReport", "LayerReport"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,25 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class CorrectionReport:
+    """A correction that was tried: SQNR of the model's outputs on calibration samples `before` and `after` it, in dB,
+    and whether that was enough to keep it. `note` says what it did."""
+
+    name: str
+    before: float
+    after: float
+    kept: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class ConversionReport:
     """Every node that computes floats, in the order of the graph; integer shape arithmetic isn't listed."""
 
     target: str
     method: str
     layers: tuple[LayerReport, ...]
+    corrections: tuple[CorrectionReport, ...] = ()
 
     @property
     def quantized(self) -> tuple[LayerReport, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .analysis import Analysis, LayerError, analyze
 from .compare import Comparison, compare
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Analysis", "Comparison", "LayerError", "analyze", "compare"]

@@ -53,7 +53,7 @@ class Frame:
         self._constants = [slot.constant for slot in slots]
         self._inputs = [(name, self._index[slot]) for name, slot in inputs.items()]
         self._outputs = [self._index[slot] for slot in outputs]
-        self._taps = {self._index[slot]: name for slot, name in taps.items()}
+        self._taps = {self._index[slot]: (name, slot.channels_last) for slot, name in taps.items()}
         self._steps = steps
         self._reads = [tuple(self._index[slot] for slot in step.inputs) for step in steps]
         self._writes = [tuple(self._index[slot] for slot in step.outputs) for step in steps]
@@ -87,7 +87,7 @@ class Frame:
         if tap is not None:
             for _, index in self._inputs:
                 if index in self._taps:
-                    tap(self._taps[index], arrays[index])
+                    self._show(tap, index, arrays[index])
         roots = {index: index for index in range(len(arrays))}
         recorded: list[_Form | None] = [None] * len(self._steps)
         buffers = self._buffers
@@ -104,7 +104,7 @@ class Frame:
             if tap is not None:
                 for index in writes:
                     if index in self._taps:
-                        tap(self._taps[index], arrays[index])
+                        self._show(tap, index, arrays[index])
             for index in self._frees[number]:
                 arrays[index] = None
         if buffers is None:
@@ -124,6 +124,10 @@ class Frame:
         if not step.takes_out or len(results) != 1:
             return None
         return _Form(results[0].shape, results[0].dtype, results[0].nbytes)
+
+    def _show(self, tap: Tap, index: int, array: NDArray[Any]) -> None:
+        name, channels_last = self._taps[index]
+        tap(name, np.moveaxis(array, -1, 1) if channels_last else array)
 
     def _last_reads(self) -> list[list[int]]:
         """For each step the slots that nothing reads after it."""

@@ -89,8 +89,8 @@ class Session:
         return results if output_names is None else [results[list(self._outputs).index(name)] for name in names]
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
-        """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call, and
-        may be stored channels last."""
+        """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
+        has the value's order of axes but may be a view of one that is stored in another."""
         self._run(feeds, tap)
 
     def _run(self, feeds: Mapping[str, Any], tap: Tap | None) -> list[NDArray[Any]]:

@@ -1,0 +1,91 @@
+"""AdaRound: round each weight up or down so that the layer's output changes least, not each weight.
+
+    minimize over the codes    E|(W - Q(W)) (x - E[x])|²  =  sum over rows of e C eᵀ,    e = w - Q(w), C = cov(x)
+
+Nagel et al., "Up or down? Adaptive rounding for post-training quantization" (ICML 2020): the objective is theirs, layer
+by layer (their equation 20); the mean of x belongs to bias_correction.py. They relax the rounding to a sigmoid and
+follow gradients over batches. The objective is quadratic, so it is enough to know C, and here its codes are lowered one
+column at a time for all rows together: with the others held, a code's best value is the rounding of
+
+    w_j - (sum over k != j of e_k C_kj) / C_jj
+
+Every step lowers the objective or leaves it, so the result is never worse than rounding to nearest; it ends where no
+single code can change for the better, or after `_MOST_SWEEPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scheme import Scheme
+from .plan import Layer
+from .weights import QuantizedWeight, rescaled
+from .windows import Moments, weight_rows
+
+__all__ = ["round_rows", "round_weights"]
+
+_MOST_SWEEPS = 6
+_DAMPING = 0.01  # of the mean variance, added to every variance: samples are few where maps are small
+
+
+def round_weights(
+    layers: list[Layer],
+    weights: Mapping[str, QuantizedWeight],
+    moments: Mapping[str, Moments],
+    scheme: Scheme,
+    progress: Callable[[str], object] | None = None,
+) -> dict[str, QuantizedWeight]:
+    """`weights` of `layers` with the same scales and better codes. `moments` have covariances."""
+    rounded = dict(weights)
+    for layer in layers:
+        name, rows = str(layer.node.name), weight_rows(layer)
+        if rows is None or name not in moments:
+            continue
+        before = weights[name]
+        scales, codes = before.row_scales(rows), np.empty(rows.rows.shape)
+        covariance = moments[name].covariance
+        for group in range(len(codes)):
+            real = rows.rows[group].astype(np.float64)
+            codes[group] = round_rows(real, scales[group], covariance[group], scheme.limits)
+        rounded[name] = rescaled(before, before.params.scale, rows.restore(codes).astype(before.codes.dtype))
+        if progress is not None:
+            progress(name)
+    return rounded
+
+
+def round_rows(
+    rows: NDArray[np.float64], scales: NDArray[Any], covariance: NDArray[np.float64], limits: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Codes for `rows`, float64 [rows, size] both, with `scales` [rows] and `covariance` [size, size]."""
+    size = len(covariance)
+    variance = np.maximum(np.diag(covariance), 0)  # of a constant, rounding may have left it below
+    matrix = covariance.copy()
+    np.fill_diagonal(matrix, variance + max(_DAMPING * float(variance.mean()), np.finfo(np.float64).tiny))
+    step = scales[:, None]
+    codes: NDArray[np.float64] = np.clip(np.rint(rows / step), *limits)
+    error = codes * step - rows
+    gradient = error @ matrix
+    columns = np.ascontiguousarray(matrix)
+    order = np.argsort(-variance, kind="stable")
+    for _ in range(_MOST_SWEEPS):
+        moved = 0
+        for j in order:
+            wanted = codes[:, j] - gradient[:, j] / (columns[j, j] * scales)
+            best = np.clip(np.rint(wanted), *limits)
+            changed = np.flatnonzero(best != codes[:, j])
+            # A code changes where that lowers the objective by more than rounding errors are worth.
+            delta = (best - codes[:, j])[changed] * scales[changed]
+            gain = -delta * (2 * gradient[changed, j] + delta * columns[j, j])
+            good = gain > 1e-12 * columns[j, j] * scales[changed] ** 2
+            changed, delta = changed[good], delta[good]
+            if changed.size:
+                codes[changed, j] = best[changed]
+                gradient[changed] += delta[:, None] * columns[j]
+                moved += changed.size
+        if moved <= size * len(rows) // 2000:
+            break
+    return codes

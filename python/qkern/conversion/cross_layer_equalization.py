@@ -1,0 +1,210 @@
+"""Cross-layer equalization: channels of a tensor get ranges nearer to each other, at the cost of nobody.
+
+    relu(s y) = s relu(y), so    W2 relu(W1 x + b1) = (W2 / s) relu(s W1 x + s b1)        for s > 0, per channel
+
+Nagel et al., "Data-free quantization through weight equalization and bias correction" (ICCV 2019, section 4.1), with
+two changes. Weights here have a scale per output channel, so a factor costs the first layer nothing, and what it evens
+out is the tensor between the two layers, whose one scale fits its widest channel only; and the factors reach over
+residual connections (channels.py). They are (widest / range)^alpha of the tensor, alpha in steps of 1/8 per set of
+connected channels, for the least sum over the layers that read it of
+
+    relative noise = (step² / 12  sum_c |W_c|² / s_c²  +  sum_o step_o² / 12  sum_c s_c² E[x_c²]) / E[y²]
+
+the first term the rounding of the tensor (step = widest s_c range_c / 255), the second that of the weights of W / s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fusion import constant_of
+from ..fusion.constant import add_initializer
+from .channels import Channels, find_channels
+from .plan import Layer, Plan
+from .windows import weight_rows
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["ChannelRanges", "Equalized", "equalize", "observe_channels"]
+
+_ALPHAS = np.arange(9) / 8
+_MOST_FACTOR = 64.0
+_ROUNDS = 2
+
+
+@dataclass(eq=False)
+class ChannelRanges:
+    """Of a tensor, per channel: the largest |x| and the mean of x²; `signed` where x goes below 0."""
+
+    maximum: NDArray[np.float64]
+    power: NDArray[np.float64]
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Equalized:
+    """What was done to a tensor: `before` and `after` are the largest and the median channel range as a ratio."""
+
+    name: str
+    channels: int
+    before: float
+    after: float
+
+
+def observe_channels(
+    model: ir.Model, plan: Plan, samples: Iterable[Mapping[str, NDArray[Any]]], *, num_threads: int | None = None
+) -> dict[str, ChannelRanges]:
+    """The channels (axis 1) of every 8-bit tensor of two or more axes, over `samples` of the float `model`."""
+    from ..runtime.session import Session
+
+    names = [str(v.name) for v in plan.values() if constant_of(v) is None and v.shape is not None and len(v.shape) > 1]
+    sums: dict[str, list[Any]] = {}
+
+    def tap(name: str, array: NDArray[Any]) -> None:
+        axes = (0, *range(2, array.ndim))
+        low, high = array.min(axis=axes), array.max(axis=axes)
+        square = np.square(array).sum(axis=axes, dtype=np.float64)
+        total = sums.setdefault(name, [np.inf, -np.inf, 0.0, 0])
+        total[0], total[1] = np.minimum(total[0], low), np.maximum(total[1], high)
+        total[2], total[3] = total[2] + square, total[3] + array.size // array.shape[1]
+
+    session = Session(model, num_threads=num_threads, observe=names)
+    for feed in samples:
+        session.observe(feed, tap)
+    return {
+        name: ChannelRanges(np.maximum(-low, high).astype(np.float64), square / count, bool((low < 0).any()))
+        for name, (low, high, square, count) in sums.items()
+    }
+
+
+def equalize(model: ir.Model, plan: Plan, ranges: Mapping[str, ChannelRanges]) -> list[Equalized]:
+    """Scales weights and biases of `model` (float, in place). Its function stays, up to rounding, for numbers that
+    don't go beyond those in `ranges`. Returns the tensors that changed."""
+    channels = find_channels(model, plan, {name: each.maximum for name, each in ranges.items()})
+    tensors = [value for value in channels.of if str(value.name) in ranges]
+    factors = np.ones(channels.lowest.size)
+    groups = _connected(channels, tensors)
+    for _ in range(_ROUNDS):
+        for group in groups:
+            _choose(group, factors, channels, ranges)
+    for layer in channels.layers:
+        _apply(model, layer, channels, factors)
+    changed = []
+    for value in tensors:
+        own = factors[channels.of[value]]
+        if (own != 1).any():
+            before = ranges[str(value.name)].maximum
+            changed.append(Equalized(str(value.name), own.size, _spread(before), _spread(before * own)))
+    return changed
+
+
+def _spread(maxima: NDArray[np.float64]) -> float:
+    return float(maxima.max() / max(float(np.median(maxima)), 1e-12 * float(maxima.max()), 1e-300))
+
+
+def _connected(channels: Channels, tensors: list[ir.Value]) -> list[list[ir.Value]]:
+    """Sets of tensors that have factors in common."""
+    groups: list[tuple[set[int], list[ir.Value]]] = []
+    for value in tensors:
+        own = set(channels.of[value].tolist())
+        together = [group for group in groups if group[0] & own]
+        merged = (own.union(*(group[0] for group in together)), [v for group in together for v in group[1]] + [value])
+        groups = [group for group in groups if group not in together] + [merged]
+    return [values for _, values in groups]
+
+
+def _choose(
+    group: list[ir.Value], factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+) -> None:
+    """Sets the factors of the group's channels to those of the best alpha."""
+    indices = np.unique(np.concatenate([channels.of[value] for value in group]))
+    free = indices[channels.highest[indices] > channels.lowest[indices]]
+    if free.size == 0:
+        return
+    reach = np.zeros(factors.size)  # of each factor's channels, relative to the widest of their tensor
+    for value in group:
+        maximum = ranges[str(value.name)].maximum
+        if maximum.max() > 0:
+            np.maximum.at(reach, channels.of[value], maximum / maximum.max())
+    readers = [layer for layer in channels.layers if layer.node.inputs[layer.activations[0]] in set(group)]
+    best, least = factors[free].copy(), np.inf
+    for alpha in _ALPHAS:
+        wanted = np.maximum(reach[free], 1 / _MOST_FACTOR) ** -alpha
+        factors[free] = np.clip(wanted, channels.lowest[free], channels.highest[free])
+        noise = sum(_noise(layer, factors, channels, ranges) for layer in readers)
+        noise += sum(_rounding(value, factors, channels, ranges) for value in group)
+        if noise < least:
+            best, least = factors[free].copy(), noise
+    factors[free] = best
+
+
+def _step(
+    value: ir.Value, factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+) -> float:
+    each = ranges[str(value.name)]
+    return float((each.maximum * factors[channels.of[value]]).max()) * (2 if each.signed else 1) / 255
+
+
+def _rounding(
+    value: ir.Value, factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+) -> float:
+    """Relative noise of a tensor that an Add reads, which hands it on as it is."""
+    if all(use.node.op_type != "Add" for use in value.uses()):
+        return 0.0
+    power = float(ranges[str(value.name)].power.sum())
+    step = _step(value, factors, channels, ranges)
+    return 0.0 if power == 0 else step**2 / 12 * float((factors[channels.of[value]] ** -2.0).sum()) / power
+
+
+def _noise(
+    layer: Layer, factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+) -> float:
+    """Relative noise at the output of a layer, in its own units before any factor of the output."""
+    value = layer.node.inputs[layer.activations[0]]
+    rows = weight_rows(layer)
+    assert value is not None
+    assert rows is not None
+    groups, _, size = rows.rows.shape
+    own = factors[channels.of[value]].reshape(groups, 1, -1, 1)  # [groups, 1, channels per group, 1]
+    weight = rows.rows.astype(np.float64).reshape(groups, -1, own.shape[2], size // own.shape[2])
+    power = ranges[str(value.name)].power.reshape(own.shape)
+    signal = float((weight**2 * power).sum())
+    if signal == 0:
+        return 0.0
+    from_tensor = _step(value, factors, channels, ranges) ** 2 / 12 * float((weight**2 / own**2).sum())
+    steps = np.abs(weight / own).max(axis=(2, 3)) / 127
+    from_weights = float((steps**2).sum(axis=1) @ (own**2 * power).sum(axis=(1, 2, 3))) / 12 * weight.shape[3]
+    return (from_tensor + from_weights) / signal
+
+
+def _apply(model: ir.Model, layer: Layer, channels: Channels, factors: NDArray[np.float64]) -> None:
+    """Multiplies the rows of the layer's weight, and its bias, by the factors of its output; divides the columns by
+    those of its input."""
+    node, rows = layer.node, weight_rows(layer)
+    x, y = node.inputs[layer.activations[0]], node.outputs[0]
+    assert rows is not None
+    assert x is not None
+    assert layer.weight is not None
+    up = factors[channels.of[y]] if y in channels.of else np.ones(rows.shape[0])
+    down = factors[channels.of[x]] if x in channels.of else np.ones(1)
+    if (up == 1).all() and (down == 1).all():
+        return
+    groups, count, size = rows.rows.shape
+    scaled = rows.rows.astype(np.float64).reshape(groups, count, -1, size // (down.size // groups or 1))
+    scaled = scaled * up.reshape(groups, count, 1, 1) / down.reshape(groups, 1, -1, 1)
+    name = str(node.inputs[layer.weight].name)  # type: ignore[union-attr]
+    weight = rows.restore(scaled.astype(np.float32))
+    node.replace_input_with(layer.weight, add_initializer(model.graph, f"{name}.equalized", weight))
+    if layer.bias is not None:
+        bias = node.inputs[layer.bias]
+        old = constant_of(bias)
+        assert bias is not None
+        assert old is not None
+        new = np.asarray(old.reshape(-1) * up, np.float32)
+        node.replace_input_with(layer.bias, add_initializer(model.graph, f"{bias.name}.equalized", new))

@@ -1,0 +1,57 @@
+"""Weights in 8 bits before they are written: codes and the scales that go with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scheme import QuantParams, Scheme, weight_params
+from .constants import quantize_constant
+from .windows import weight_rows
+
+if TYPE_CHECKING:
+    from .plan import Layer
+    from .windows import WeightRows
+
+__all__ = ["QuantizedWeight", "nearest_weights"]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """Codes in the weight's shape, and their parameters."""
+
+    codes: NDArray[Any]
+    params: QuantParams
+
+    def row_scales(self, rows: WeightRows) -> NDArray[np.float64]:
+        """One scale per row, float64 [groups, output channels per group]."""
+        groups, channels, _ = rows.rows.shape
+        return np.broadcast_to(self.params.scale.astype(np.float64).reshape(-1), (groups * channels,)).reshape(
+            groups, channels
+        )
+
+    def real_rows(self, rows: WeightRows) -> NDArray[np.float64]:
+        """The real numbers that the codes stand for, float64 [groups, output channels per group, size]."""
+        codes = np.moveaxis(self.codes, rows.axis, 0).reshape(rows.rows.shape)
+        return codes.astype(np.float64) * self.row_scales(rows)[..., None]
+
+
+def nearest_weights(layers: list[Layer], scheme: Scheme) -> dict[str, QuantizedWeight]:
+    """Every weight that has rows, rounded to the nearest code of the scale that its extremes give; by node name."""
+    nearest = {}
+    for layer in layers:
+        rows = weight_rows(layer)
+        if rows is None:
+            continue
+        weight = rows.restore(rows.rows)
+        params = weight_params(weight, scheme, axis=rows.axis)
+        nearest[str(layer.node.name)] = QuantizedWeight(quantize_constant(weight, params, scheme.limits), params)
+    return nearest
+
+
+def rescaled(weight: QuantizedWeight, scale: NDArray[np.float32], codes: NDArray[Any]) -> QuantizedWeight:
+    """`weight` with other scales and codes."""
+    return QuantizedWeight(codes, replace(weight.params, scale=scale, fitted=None))

@@ -1,0 +1,178 @@
+"""What the corrections know of a layer's input: moments of what its kernel sees, over samples, in the float network.
+
+A layer with weights is, per group of output channels, y = W x + b, where x is what lies under the kernel: a row for
+Gemm and MatMul, a window of all the group's channels for Conv. `WeightRows` brings weights into that form and back,
+`Moments` holds means over all positions:
+
+    mean = E[x]     square = E[x²] (elementwise)     covariance = E[(x - E[x])(x - E[x])ᵀ], from evenly spaced positions
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fusion import constant_of
+from ..operators.window import Window, window_of
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from .plan import Layer
+
+__all__ = ["Moments", "WeightRows", "observe_moments", "weight_rows"]
+
+_POSITIONS = 256  # of a sample that covariances are taken from: windows that overlap say nearly the same
+_WITH_ROWS = frozenset({"Conv", "Gemm", "MatMul"})
+
+
+@dataclass(frozen=True, eq=False)
+class WeightRows:
+    """A layer's weight as `rows`, float32 [groups, output channels per group, size of what the kernel sees]."""
+
+    rows: NDArray[np.float32]
+    axis: int
+    shape: tuple[int, ...]  # of the weight with the output channels first
+    window: Window | None
+
+    def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """An array like `rows` in the shape of the weight."""
+        return np.ascontiguousarray(np.moveaxis(rows.reshape(self.shape), 0, self.axis))
+
+
+def weight_rows(layer: Layer) -> WeightRows | None:
+    """The rows of `layer`; None where it has no constant weight, or isn't a Conv, a Gemm or a MatMul by a matrix."""
+    node = layer.node
+    if layer.weight is None or layer.weight_axis is None or node.op_type not in _WITH_ROWS:
+        return None
+    weight = constant_of(node.inputs[layer.weight])
+    if weight is None or (node.op_type != "Conv" and weight.ndim != 2):
+        return None
+    first = np.moveaxis(np.asarray(weight, np.float32), layer.weight_axis, 0)
+    groups = node.attributes.get_int("group", 1) if node.op_type == "Conv" else 1
+    window = window_of(node, first.shape[2:]) if node.op_type == "Conv" else None
+    rows = first.reshape(groups, len(first) // groups, -1)
+    return WeightRows(rows, layer.weight_axis, first.shape, window)
+
+
+@dataclass(eq=False)
+class Moments:
+    """Sums for one layer; `covariance` is only there where it was asked for (`with_covariance`)."""
+
+    groups: int
+    size: int
+    window: Window | None
+    with_covariance: bool
+    _count: int = field(default=0, init=False)
+    _rows: int = field(default=0, init=False)
+    _sums: Any = field(default=0.0, init=False)
+    _squares: Any = field(default=0.0, init=False)
+    _row_sums: Any = field(default=0.0, init=False)
+    _products: Any = field(default=0.0, init=False)
+
+    def add(self, x: NDArray[Any]) -> None:
+        """Adds what the kernel sees of `x`, a batch of the layer's input."""
+        if self.window is None:
+            seen = x.reshape(-1, 1, self.size).astype(np.float64)
+            self._count += len(seen)
+            self._sums = self._sums + seen.sum(axis=0)
+            self._squares = self._squares + np.square(seen).sum(axis=0)
+            if self.with_covariance:
+                self._add_products(seen.astype(np.float32))
+            return
+        for name, total in (
+            ("_sums", x.sum(axis=0, dtype=np.float64)),
+            ("_squares", np.square(x).sum(axis=0, dtype=np.float64)),
+        ):
+            seen = self._windows(total[None])  # windows of the sum are the sum of the windows
+            axes = tuple(range(2, seen.ndim - len(self.window.kernel)))
+            setattr(self, name, getattr(self, name) + seen.sum(axis=(0, *axes)).reshape(self.groups, self.size))
+        positions = math.prod(seen.shape[2 : seen.ndim - len(self.window.kernel)])
+        self._count += len(x) * positions
+        if self.with_covariance:
+            windows = self._windows(x)
+            spatial = windows.shape[2 : 2 + len(self.window.kernel)]
+            chosen = np.unique(np.linspace(0, positions - 1, min(_POSITIONS, positions)).astype(np.intp))
+            at = np.unravel_index(chosen, spatial)
+            index: tuple[Any, ...] = (slice(None), slice(None), *at)
+            rows = np.moveaxis(windows[index], 2, 1)
+            self._add_products(np.ascontiguousarray(rows).reshape(-1, self.groups, self.size))
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 [groups, size]."""
+        return np.asarray(self._sums / self._count)
+
+    @property
+    def square(self) -> NDArray[np.float64]:
+        """float64 [groups, size]."""
+        return np.asarray(self._squares / self._count)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """float64 [groups, size, size]."""
+        mean = self._row_sums / self._rows
+        return np.asarray(self._products / self._rows - mean[:, :, None] * mean[:, None, :])
+
+    def _add_products(self, rows: NDArray[np.float32]) -> None:
+        by_group = rows.transpose(1, 0, 2)
+        self._products = self._products + (by_group.transpose(0, 2, 1) @ by_group).astype(np.float64)
+        self._row_sums = self._row_sums + rows.sum(axis=0, dtype=np.float64)
+        self._rows += len(rows)
+
+    def _windows(self, x: NDArray[Any]) -> NDArray[Any]:
+        """[batch, channels, positions..., kernel...], a view of the padded x."""
+        window = self.window
+        assert window is not None
+        spatial = tuple(range(2, x.ndim))
+        reach = [dilation * (size - 1) + 1 for size, dilation in zip(window.kernel, window.dilations, strict=True)]
+        padding = window.padding
+        if padding == "same":
+            totals = [
+                max(0, (math.ceil(size / stride) - 1) * stride + length - size)
+                for size, stride, length in zip(x.shape[2:], window.strides, reach, strict=True)
+            ]
+            padding = tuple((total // 2, total - total // 2) for total in totals)
+        padded = np.pad(x, ((0, 0), (0, 0), *padding)) if any(map(any, padding)) else x
+        seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=spatial)
+        steps = [slice(None, None, stride) for stride in window.strides]
+        taps = [slice(None, None, dilation) for dilation in window.dilations]
+        return np.asarray(seen[(slice(None), slice(None), *steps, *taps)])
+
+
+def observe_moments(
+    model: ir.Model,
+    layers: Sequence[Layer],
+    samples: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    covariance: bool = False,
+    num_threads: int | None = None,
+) -> dict[str, Moments]:
+    """Moments of the input of each of `layers` that has `weight_rows`, by node name. Runs the float `model`."""
+    from ..runtime.session import Session
+
+    moments: dict[str, Moments] = {}
+    readers: dict[str, list[str]] = {}
+    for layer in layers:
+        weight, x = weight_rows(layer), layer.node.inputs[layer.activations[0]]
+        if weight is None or x is None or constant_of(x) is not None:
+            continue
+        groups, _, size = weight.rows.shape
+        moments[str(layer.node.name)] = Moments(groups, size, weight.window, covariance)
+        readers.setdefault(str(x.name), []).append(str(layer.node.name))
+    if not moments:
+        return moments
+    session = Session(model, num_threads=num_threads, observe=list(readers))
+
+    def tap(name: str, array: NDArray[Any]) -> None:
+        for reader in readers[name]:
+            moments[reader].add(array)
+
+    for feed in samples:
+        session.observe(feed, tap)
+    return moments

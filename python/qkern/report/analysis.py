@@ -1,0 +1,202 @@
+"""Where the error comes from: what each layer costs alone, and what has added up by the time it has run. No labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration import HistogramObserver, KeptSamples, calibrate
+from ..conversion import ChosenRanges, convert, tensors_to_observe
+from ..conversion.convert import prepared
+from ..conversion.plan import Layer, make_plan
+from ..conversion.windows import weight_rows
+from ..fusion import fuse
+from ..model_file import ModelSource, load_model
+from ..target import Target, get_target
+from .deviation import Deviation
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..calibration.calibrate import Progress
+    from ..calibration.data import Data, Feed
+    from ..runtime.session import Session
+
+__all__ = ["Analysis", "LayerError", "analyze", "measure_layers"]
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One layer in int8. SQNR is 10 log10(sum f² / sum (f - q)²), in dB, infinite without error.
+
+    `alone_db`: of the model's outputs, with this layer (its inputs, weights and output) in int8, all others in float.
+    `accumulated_db`, `accumulated_cosine`: of the layer's own output, with the whole model in int8.
+    `weight_ratio`: largest over smallest range of the weight's output channels; None without a weight.
+    """
+
+    name: str
+    op_type: str
+    alone_db: float
+    accumulated_db: float
+    accumulated_cosine: float
+    weight_ratio: float | None
+
+    def describe(self) -> str:
+        """In words."""
+        words = f"{self.op_type} {self.name}: {self.alone_db:.1f} dB alone, {self.accumulated_db:.1f} dB accumulated"
+        return words if self.weight_ratio is None else f"{words}, per-channel range ratio {self.weight_ratio:.3g}"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The layers in the order of the graph; `sqnr_db` and `cosine` of the outputs with all of them in int8."""
+
+    layers: tuple[LayerError, ...]
+    sqnr_db: float
+    cosine: float
+    samples: int
+
+    def worst(self) -> list[LayerError]:
+        """The layers, those that cost most alone first."""
+        return sorted(self.layers, key=lambda layer: layer.alone_db)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON: what is not finite becomes None."""
+
+        def plain(fields: dict[str, Any]) -> dict[str, Any]:
+            return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+
+        top = {"sqnr_db": self.sqnr_db, "cosine": self.cosine, "samples": self.samples}
+        return {**plain(top), "layers": [plain(dataclasses.asdict(layer)) for layer in self.layers]}
+
+
+def analyze(
+    model: ModelSource,
+    data: Data,
+    target: str | Target = "auto",
+    method: str | None = None,
+    exclude: Collection[str] = (),
+    *,
+    samples: int = 16,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+    stage: Callable[[str], object] | None = None,
+) -> Analysis:
+    """The error that each layer of the float `model` causes in int8, alone and accumulated.
+
+    Calibrates on all of `data` (any form that `quantize_model` takes) and compares on `samples` of them, evenly spread.
+    The ranges are those of `method` (None: the target's), without corrections. Takes a run over these samples per
+    layer. Raises as `quantize_model` does.
+    """
+    preset = get_target(target)
+    graph = load_model(model)
+    if graph is model:
+        graph = graph.clone()
+    fuse(graph)
+    kept = KeptSamples(samples)
+    tensors = tensors_to_observe(graph, exclude)
+    table = calibrate(
+        graph, data, tensors, observer=HistogramObserver, num_threads=num_threads, progress=progress, keep=kept
+    )
+    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+
+    def with_left(names: Collection[str]) -> tuple[ir.Model, Any]:
+        ranges = ChosenRanges(table)
+        return convert(graph, ranges, preset, method=method, exclude={*excluded, *names})
+
+    return measure_layers(graph, kept, with_left, exclude=excluded, num_threads=num_threads, stage=stage)
+
+
+def measure_layers(
+    model: ir.Model,
+    feeds: Iterable[Feed],
+    with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
+    *,
+    exclude: Collection[str] = (),
+    num_threads: int | None = None,
+    stage: Callable[[str], object] | None = None,
+) -> Analysis:
+    """The errors of the float `model`'s layers; `with_left(names)` is its int8 form with these nodes in float."""
+    from ..runtime.session import Session
+
+    say = stage if stage is not None else (lambda name: None)
+    model = prepared(model)
+    plan = make_plan(model, exclude)
+    layers = [layer for layer in plan.layers.values() if not layer.shares_params]
+    # What only moves values follows its neighbours, in int8 next to int8.
+    moves = {layer.node for layer in plan.layers.values() if layer.shares_params}
+    names = [str(node.name) for node in model.graph if node.name and node not in moves]
+    feeds = list(feeds)
+    session = Session(model, num_threads=num_threads)
+    expected = [session.run(None, feed) for feed in feeds]
+    whole, _ = with_left(())
+    total = _deviation(Session(whole, num_threads=num_threads), feeds, expected)
+    say("error accumulated up to each layer")
+    accumulated = _accumulated(model, whole, layers, feeds, num_threads)
+    errors = []
+    for number, layer in enumerate(layers):
+        say(f"layer {number + 1} of {len(layers)} alone")
+        own = {str(layer.node.name), *(str(node.name) for node in (layer.activation,) if node is not None)}
+        alone, _ = with_left([name for name in names if name not in own])
+        so_far = accumulated[str(layer.outputs[0].name)]
+        errors.append(
+            LayerError(
+                str(layer.node.name),
+                layer.node.op_type,
+                _deviation(Session(alone, num_threads=num_threads), feeds, expected).sqnr_db,
+                so_far.sqnr_db,
+                so_far.cosine,
+                weight_ratio(layer),
+            )
+        )
+    samples = sum(max((len(array) for array in feed.values() if array.ndim), default=1) for feed in feeds)
+    return Analysis(tuple(errors), total.sqnr_db, total.cosine, samples)
+
+
+def weight_ratio(layer: Layer) -> float | None:
+    """Largest over smallest range of the output channels of the layer's weight, those of only zeros left out."""
+    rows = weight_rows(layer)
+    if rows is None:
+        return None
+    reach = np.abs(rows.rows).max(axis=2, initial=0)
+    return float(reach.max() / reach[reach > 0].min()) if reach.any() else 1.0
+
+
+def _deviation(session: Session, feeds: list[Feed], expected: list[list[NDArray[Any]]]) -> Deviation:
+    deviation = Deviation()
+    for feed, references in zip(feeds, expected, strict=True):
+        for reference, output in zip(references, session.run(None, feed), strict=True):
+            if reference.dtype.kind == "f":
+                deviation.add(reference, output)
+    return deviation
+
+
+def _accumulated(
+    model: ir.Model, whole: ir.Model, layers: list[Layer], feeds: list[Feed], num_threads: int | None
+) -> dict[str, Deviation]:
+    """Deviation of every layer's output between the float model and the int8 one, by name."""
+    from ..runtime.session import Session
+
+    names = [str(layer.outputs[0].name) for layer in layers]
+    known = {value.name for node in whole.graph for value in node.outputs}
+    # What an int8 layer writes is read behind a DequantizeLinear; an output of the graph keeps its name.
+    in_whole = {name: next(n for n in (f"{name}.dequantized", name) if n in known) for name in names}
+    outputs = {value.name for value in whole.graph.outputs}
+    in_whole.update({name: name for name in names if name in outputs})
+    sessions = (
+        Session(model, num_threads=num_threads, observe=names),
+        Session(whole, num_threads=num_threads, observe=list(in_whole.values())),
+    )
+    back = {other: name for name, other in in_whole.items()}
+    deviations = {name: Deviation() for name in names}
+    seen: dict[str, NDArray[Any]] = {}
+    for feed in feeds:
+        sessions[0].observe(feed, lambda name, array: seen.update({name: np.array(array)}))
+        sessions[1].observe(feed, lambda name, array: deviations[back[name]].add(seen[back[name]], array))
+    return deviations
