@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "bindings/fast_call.h"
 #include "bindings/ndarray.h"
 #include "isa/kernel_table.h"
 #include "ops/matmul.h"
@@ -85,7 +86,7 @@ Operand as_matrix(const py::array& array, const char* argument, bool left) {
 }
 
 // The class is final, so that its type says it all; isinstance would look it up by name on each call.
-bool is_packed(const py::object& b) {
+bool is_packed(py::handle b) {
   static const py::handle type = py::type::of<PackedMatrix>().release();
   return Py_TYPE(b.ptr()) == reinterpret_cast<PyTypeObject*>(type.ptr());
 }
@@ -151,6 +152,47 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
   return shape.empty() && out.is_none() ? value[py::tuple()] : value;
 }
 
+// Two matrices, one zero point each.
+PyObject* fast_matmul(const Arguments& arguments) {
+  PyObject *const a_zero_point = arguments[2], *const b_zero_point = arguments[3], *const out = arguments[4];
+  const py::array a = exact_array(arguments[0]);
+  const auto a_type = a ? fast_dtype(a) : std::nullopt;
+  if (!a_type || size_of(*a_type) != 1 || a.ndim() != 2 || arguments[1] == nullptr) return nullptr;
+  const Index rows = a.shape(0), depth = a.shape(1);
+  if (depth > 1 && a.strides(1) != 1) return nullptr;
+
+  const py::array plain = exact_array(arguments[1]);
+  const PackedMatrix* packed = nullptr;
+  std::optional<DType> b_type;
+  Index b_depth = 0, cols = 0;
+  if (plain) {
+    b_type = fast_dtype(plain);
+    if (!b_type || size_of(*b_type) != 1 || plain.ndim() != 2) return nullptr;
+    b_depth = plain.shape(0), cols = plain.shape(1);
+  } else if (is_packed(py::handle(arguments[1]))) {
+    // Its class has one base and no subclass; a null value is one that was never constructed.
+    packed = static_cast<const PackedMatrix*>(reinterpret_cast<py::detail::instance*>(arguments[1])->get_value_and_holder().value_ptr());
+    if (packed == nullptr) return nullptr;
+    b_type = packed->dtype, b_depth = packed->weights.depth(), cols = packed->weights.cols();
+  }
+  // Each size is checked before it is a factor.
+  if (b_depth != depth || rows < 1 || depth < 1 || cols < 1 || rows > most_products || depth > most_products || cols > most_products ||
+      rows * depth > most_products || rows * depth * cols > most_products) {
+    return nullptr;
+  }
+  const auto a_zero = fast_zero_point(a_zero_point, *a_type), b_zero = fast_zero_point(b_zero_point, *b_type);
+  if (!a_zero || !b_zero) return nullptr;
+  const py::ssize_t shape[]{rows, cols};
+  py::array result = plain ? fast_result(out, 2, shape, DType::Int32, {&a, &plain}) : fast_result(out, 2, shape, DType::Int32, {&a});
+  if (!result) return nullptr;
+
+  std::optional<gemm::PackedWeights> own;
+  if (plain) own = ops::pack(plain.data(), depth, cols, plain.strides(0), plain.strides(1), *b_type == DType::Int8);
+  const ops::RowsView view{a.data(), end_of(a), rows, depth, a.strides(0), *a_type == DType::Int8};
+  ops::matmul(view, {&*a_zero, 1}, own ? *own : packed->weights, {&*b_zero, 1}, static_cast<std::int32_t*>(result.mutable_data()));
+  return result.release().ptr();
+}
+
 }  // namespace
 
 void bind_matmul(py::module_& m) {
@@ -190,6 +232,7 @@ Args:
 
 Returns int32 [..., rows, columns]. Raises ValueError for shapes that don't match or an invalid zero point, TypeError for a
 wrong dtype.)");
+  add_fast_call<fast_matmul>(m, "matmul", 2, {"a", "b", "a_zero_point", "b_zero_point", "out"});
 }
 
 }  // namespace qkern::bindings

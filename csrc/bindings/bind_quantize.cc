@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/fast_call.h"
 #include "bindings/ndarray.h"
 
 namespace qkern::bindings {
@@ -74,6 +75,37 @@ py::object dequantize(const py::array& q, const py::object& scale, const py::obj
   return output.finish();
 }
 
+// A whole array with one scale and one zero point.
+PyObject* fast_quantize(const Arguments& arguments) {
+  PyObject *const x = arguments[0], *const scale = arguments[1], *const zero_point = arguments[2], *const dtype = arguments[3],
+                  *const axis = arguments[4], *const out = arguments[5];
+  const py::array input = exact_array(x);
+  if (!input || fast_dtype(input) != DType::Float32 || !is_dense(input) || input.size() > most_elements || !is_absent(axis)) return nullptr;
+  const auto to = fast_codes(dtype);
+  const auto step = fast_scale(scale);
+  const auto zero = to ? fast_zero_point(zero_point, *to) : std::nullopt;
+  if (!step || !zero) return nullptr;
+  py::array result = fast_result(out, input.ndim(), input.shape(), *to, {&input});
+  if (!result) return nullptr;
+  ops::quantize(static_cast<const float*>(input.data()), {1, 1, input.size()}, {&*step, 1}, {&*zero, 1}, *to, result.mutable_data());
+  return result.release().ptr();
+}
+
+PyObject* fast_dequantize(const Arguments& arguments) {
+  PyObject *const q = arguments[0], *const scale = arguments[1], *const zero_point = arguments[2], *const axis = arguments[3],
+                  *const out = arguments[4];
+  const py::array input = exact_array(q);
+  const auto from = input ? fast_dtype(input) : std::nullopt;
+  if (!from || *from == DType::Float32 || !is_dense(input) || input.size() > most_elements || !is_absent(axis)) return nullptr;
+  const auto step = fast_scale(scale);
+  const auto zero = fast_zero_point(zero_point, *from);
+  if (!step || !zero) return nullptr;
+  py::array result = fast_result(out, input.ndim(), input.shape(), DType::Float32, {&input});
+  if (!result) return nullptr;
+  ops::dequantize(input.data(), *from, {1, 1, input.size()}, {&*step, 1}, {&*zero, 1}, static_cast<float*>(result.mutable_data()));
+  return result.release().ptr();
+}
+
 }  // namespace
 
 void bind_quantize(py::module_& m) {
@@ -107,6 +139,8 @@ Args:
     out: where the result goes; float32 of the same shape.
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+  add_fast_call<fast_quantize>(m, "quantize", 3, {"x", "scale", "zero_point", "dtype", "axis", "out"});
+  add_fast_call<fast_dequantize>(m, "dequantize", 3, {"q", "scale", "zero_point", "axis", "out"});
 }
 
 }  // namespace qkern::bindings

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/fast_call.h"
 #include "bindings/ndarray.h"
 
 namespace qkern::bindings {
@@ -35,6 +36,24 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   return output.finish();
 }
 
+// One multiplier, no axis named, the whole range of codes.
+PyObject* fast_requantize(const Arguments& arguments) {
+  PyObject *const dtype = arguments[3], *const axis = arguments[4], *const bias = arguments[5], *const clamp = arguments[6];
+  const py::array input = exact_array(arguments[0]);
+  if (!input || fast_dtype(input) != DType::Int32 || !is_dense(input) || input.size() > most_elements) return nullptr;
+  const auto to = fast_codes(dtype);
+  const auto multiplier = fast_scale(arguments[1]);
+  if (!to || !multiplier || axis != nullptr || !is_absent(clamp)) return nullptr;
+  const auto zero = fast_zero_point(arguments[2], *to);
+  const auto offset = fast_integer(bias == Py_None ? nullptr : bias, INT32_MIN, INT32_MAX);
+  if (!zero || !offset) return nullptr;
+  py::array result = fast_result(arguments[7], input.ndim(), input.shape(), *to, {&input});
+  if (!result) return nullptr;
+  ops::requantize(static_cast<const std::int32_t*>(input.data()), {1, 1, input.size()}, {&*multiplier, 1}, {&*offset, 1}, *zero,
+                  {lowest(*to), highest(*to)}, *to, result.mutable_data());
+  return result.release().ptr();
+}
+
 }  // namespace
 
 void bind_requantize(py::module_& m) {
@@ -56,6 +75,7 @@ Args:
     out: where the result goes; same shape, of `dtype`.
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+  add_fast_call<fast_requantize>(m, "requantize", 3, {"acc", "multiplier", "zero_point", "dtype", "axis", "bias", "clamp", "out"});
 }
 
 }  // namespace qkern::bindings

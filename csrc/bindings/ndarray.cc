@@ -34,22 +34,6 @@ DType one_of(const py::dtype& dtype, const char* argument, std::initializer_list
   type_error(std::string(argument) + " is " + std::string(py::str(static_cast<py::handle>(dtype))) + "; expected " + names_of(allowed));
 }
 
-bool overlap(const py::array& a, const py::array& b) {
-  const auto extent = [](const py::array& array) {
-    const auto* low = static_cast<const unsigned char*>(array.data());
-    const auto* high = low + array.itemsize();
-    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
-      const auto span = (array.shape(i) - 1) * array.strides(i);
-      (span < 0 ? low : high) += span;
-    }
-    return std::pair{low, high};
-  };
-  if (a.size() == 0 || b.size() == 0) return false;
-  const auto [a_low, a_high] = extent(a);
-  const auto [b_low, b_high] = extent(b);
-  return a_low < b_high && b_low < a_high;
-}
-
 py::array one_or_per_channel(const py::handle& value, const char* argument, Index axis_size) {
   const py::array array = real_numbers(value, argument);
   const bool fits = array.size() == 1 ? array.ndim() <= 1 : array.ndim() == 1 && array.size() == axis_size;
@@ -99,6 +83,22 @@ DType dtype_of(const py::array& array, const char* argument, std::initializer_li
 }
 
 bool is_float32(const py::array& array) { return match(array.dtype()) == DType::Float32; }
+
+bool overlap(const py::array& a, const py::array& b) {
+  const auto extent = [](const py::array& array) {
+    const auto* low = static_cast<const unsigned char*>(array.data());
+    const auto* high = low + array.itemsize();
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+      const auto span = (array.shape(i) - 1) * array.strides(i);
+      (span < 0 ? low : high) += span;
+    }
+    return std::pair{low, high};
+  };
+  if (a.size() == 0 || b.size() == 0) return false;
+  const auto [a_low, a_high] = extent(a);
+  const auto [b_low, b_high] = extent(b);
+  return a_low < b_high && b_low < a_high;
+}
 
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
   return one_of(py::dtype::from_args(dtype), argument, allowed);

@@ -15,7 +15,7 @@ class PackedWeights {
   PackedWeights(const GemmKernels& kernels, const RhsSource& source);
 
   const GemmKernels& kernels() const { return *kernels_; }
-  Rhs rhs() const { return {panels_.get(), cols_, depth_groups_, taps_, narrow_}; }
+  Rhs rhs() const { return {panels_, cols_, depth_groups_, taps_, narrow_}; }
   Index cols() const { return cols_; }
   Index padded_cols() const { return round_up(cols_, kernels_->lanes); }
   Index panels() const { return divide_up(cols_, kernels_->cols); }
@@ -28,14 +28,12 @@ class PackedWeights {
   std::int32_t shift() const { return shift_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
   const GemmKernels* kernels_;
   Index cols_, taps_, tap_depth_, depth_groups_;
   std::int32_t shift_;
   std::size_t bytes_;
-  std::unique_ptr<std::byte[], Free> panels_;
+  std::unique_ptr<std::byte[]> memory_;
+  std::byte* panels_;  // the first 64-byte boundary of it
   std::vector<std::int32_t> column_sums_;
   bool narrow_;
 };
