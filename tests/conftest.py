@@ -73,7 +73,7 @@ def shared() -> Path:
 def onnxruntime_session() -> Callable[..., Any]:
     """Makes ONNX Runtime's session of a model (path or ModelProto), exact on every processor: without VNNI its default
     saturates the sums of int8 layers."""
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
     def make(model: Any, *, threads: int = 0) -> Any:
         options = onnxruntime.SessionOptions()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
+import pytest
 
 __all__ = ["f32", "graph", "network", "run_as_written"]
 
@@ -27,6 +27,7 @@ def network(text: str, **arrays: np.ndarray) -> onnx.ModelProto:
 
 def run_as_written(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     """ONNX Runtime without any rewriting: a QDQ model in float, as its nodes say."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(proto.SerializeToString(), options).run(None, feeds)

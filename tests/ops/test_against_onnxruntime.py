@@ -11,7 +11,7 @@ from oracle.samples import codes, ends, name_of
 from qkern import _core
 
 onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 FEATURES = _core.cpu_features()
 pytestmark = pytest.mark.skipif(

@@ -39,7 +39,7 @@ def test_every_shape_has_int8_and_float():
 
 
 def test_a_peer_that_is_installed_takes_part():
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     for shape in SMALL[:2]:
         [found] = measure(1, shapes=[shape], seconds=0.001, peers=("onnxruntime", "not_there"))
         assert found.entries[-1].name == "ONNX Runtime"
