@@ -74,7 +74,7 @@ def quantize_model(
     method: str | None = None,
     exclude: Collection[str] = (),
     *,
-    effort: str | None = None,
+    effort: str = "fast",
     table: CalibrationTable | str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     budget: float | None = None,
@@ -93,7 +93,7 @@ def quantize_model(
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
     `exclude`: nodes to leave in float, by node name or operator type.
-    `effort`: "fast" chooses ranges only; "balanced", the default, also equalizes channels, corrects biases and clips
+    `effort`: "fast", the default, chooses ranges only; "balanced" also equalizes channels, corrects biases and clips
     weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each of these is kept only where
     it brings the outputs on calibration samples nearer to the float ones; `report.corrections` says what it did. They
     need up to 128 of the samples again and again: these are kept in memory (256 MB at most).
@@ -111,7 +111,7 @@ def quantize_model(
     unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, and for
     NaN or infinity, naming the tensor and the sample.
     """
-    effort = _checked_effort(effort, data, table, budget, max_drop, metric)
+    _check_effort(effort, data, table, budget, max_drop, metric)
     preset = get_target(target)
     free = method is None
     method = preset.method if method is None else method
@@ -195,11 +195,9 @@ def _convert_without(
     return convert(model, table, target, method=method, exclude={*exclude, *names})
 
 
-def _checked_effort(
-    effort: str | None, data: object, table: object, budget: float | None, max_drop: float | None, metric: str
-) -> str:
-    if effort is None:
-        effort = "fast" if data is None else "balanced"
+def _check_effort(
+    effort: str, data: object, table: object, budget: float | None, max_drop: float | None, metric: str
+) -> None:
     if effort not in EFFORTS:
         raise ValueError(f"effort: {effort!r} is not one of {', '.join(EFFORTS)}")
     if metric not in METRICS:
@@ -213,7 +211,6 @@ def _checked_effort(
             raise ValueError("data: corrections and budgets need samples; a table alone is enough for effort 'fast'")
     elif table is not None:
         raise ValueError("table: there is data to calibrate on; give one of the two")
-    return effort
 
 
 def _measure(

@@ -13,7 +13,7 @@ from small_cnn import images, small_cnn
 @pytest.fixture(scope="module")
 def described():
     x = images(24)
-    quantized = qkern.quantize_model(small_cnn(), x, "x86")
+    quantized = qkern.quantize_model(small_cnn(), x, "x86", effort="balanced")
     analysis = qkern.analyze(small_cnn(), x, "x86", samples=8)
     return describe_quantization(
         quantized.report,

@@ -58,7 +58,9 @@ def qkern() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
-@click.option("--effort", type=click.Choice(_EFFORTS), help="Corrections to try (default: balanced).")
+@click.option(
+    "--effort", type=click.Choice(_EFFORTS), default="fast", show_default=True, help="Which corrections to try."
+)
 @click.option(
     "--calibration-table",
     "table_path",
@@ -77,7 +79,7 @@ def quantize(
     output: Path,
     target: str,
     method: str | None,
-    effort: str | None,
+    effort: str,
     table_path: Path | None,
     budget: str | None,
     max_drop: float | None,
