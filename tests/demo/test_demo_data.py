@@ -152,7 +152,7 @@ def test_additions_join_two_computed_tensors(model: Any) -> None:
 
 
 def test_accuracy(demo: data.DemoData) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     session = onnxruntime.InferenceSession(data.model_path(), providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"image": demo.test})
     assert logits.shape == (2000, 10)
