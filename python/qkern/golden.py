@@ -163,7 +163,7 @@ def _demo_model(target: str) -> Callable[[_Stream], Arrays]:
         images = demo.load()
         feeds = [{"image": images.calibration[i : i + 50]} for i in range(0, 100, 50)]
         # minmax: ranges are exact, where a method that searches takes logarithms from the C library.
-        model = quantize_model(demo.model_path(), feeds, target=target, method="minmax")
+        model = quantize_model(demo.model_path(), feeds, target=target, method="minmax", effort="fast")
         yield model.session().run(None, {"image": images.test[:64]})[0]
 
     return run
