@@ -49,7 +49,7 @@ class Mover(Operator):
         if codes is not None and to.params is not None and to.params.same_as(codes.params):
             call = self.move(node, rank, codes.zero_point, channels_last)
             builder.add(node, call, [builder.read_codes(codes, channels_last=channels_last)], to, **how)
-        elif builder.is_codes(x):  # real 0 has a code that only the neighbours know: a Pad that adds it has no kernel
+        elif builder.is_codes(x):  # integers of the graph itself: a Pad adds code 0, as ONNX has it
             call = self.move(node, rank, 0, channels_last)
             builder.add(node, call, [builder.read(x, channels_last=channels_last)], kind="int8", **how)
         else:
