@@ -29,7 +29,9 @@ from .windows import Moments, weight_rows
 __all__ = ["round_rows", "round_weights"]
 
 _MOST_SWEEPS = 6
-_DAMPING = 0.01  # of the mean variance, added to every variance: samples are few where maps are small
+# Of the mean variance, added to every variance: the covariance of a hundred images is not that of all. On
+# images not fitted to, EfficientNet-Lite0 comes to 25.9 dB with 0.01, 26.0 with 0.05, 26.2 with 0.2, 26.1 with 0.5.
+_DAMPING = 0.2
 
 
 def round_weights(

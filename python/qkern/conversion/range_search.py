@@ -23,13 +23,17 @@ _SAME = 0.01  # scales that differ by less are not worth a run
 
 @dataclass(frozen=True, eq=False)
 class ChosenRanges:
-    """A table with a method per tensor; tensors without one use the method they are asked for."""
+    """A table with a method per tensor, or parameters that are `given`; tensors without one use the method they are
+    asked for."""
 
     table: CalibrationTable
     methods: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, QuantParams] = field(default_factory=dict)
 
     def quant_params(self, name: str, scheme: Scheme, method: str) -> QuantParams:
         """As `CalibrationTable.quant_params`."""
+        if name in self.given:
+            return self.given[name]
         return self.table.quant_params(name, scheme, self.methods.get(name, method))
 
 
@@ -45,6 +49,8 @@ def search_ranges(
     table, chosen = ranges.table, dict(ranges.methods)
     best = sqnr(chosen)
     for number, name in enumerate(table):
+        if name in ranges.given:
+            continue
         stage(f"range search: tensor {number + 1} of {len(table)}")
         tried = [ranges.quant_params(name, scheme, method)]
         for candidate in CANDIDATES:

@@ -1,15 +1,18 @@
-"""Corrections, in order, each kept only where the int8 model's outputs come nearer to the float ones on the samples.
+"""Corrections, in order, each kept only where the int8 model's outputs come nearer to the float ones.
 
 fast      ranges only
-balanced  method of the ranges, cross-layer equalization, weight clipping, bias correction
-best      these, and AdaRound
+balanced  float outputs, bias correction, method of the ranges, input grids, cross-layer equalization, weight clipping
+best      these, AdaRound, and a method per tensor
+
+Two thirds of the samples fit a correction, the others judge it: on samples it was fitted to, every correction looks
+good. What is kept is fitted to all of them at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,26 +22,32 @@ from .adaround import round_weights
 from .bias_correction import correct_biases
 from .convert import convert, prepared
 from .cross_layer_equalization import Equalized, equalize, observe_channels
+from .input_grid import InputGrid, find_grids, move_inputs, restore_inputs
 from .plan import Plan, make_plan
 from .range_search import ChosenRanges, search_ranges
 from .report import ConversionReport, CorrectionReport
 from .weight_clipping import clip_weights
 from .weights import QuantizedWeight, nearest_weights
-from .windows import observe_moments
+from .windows import Moments, observe_moments
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
     from ..calibration.data import Feed
+    from ..scheme import Scheme
 
-__all__ = ["EFFORTS", "Refined", "Stage", "refine"]
+__all__ = ["EFFORTS", "Refined", "Stage", "refine", "split"]
 
 EFFORTS = ("fast", "balanced", "best")
 Stage: TypeAlias = "Callable[[str], object]"
+_Pair: TypeAlias = "tuple[Feed, list[NDArray[Any]]]"  # inputs, and what the float model makes of them
+_Rounding: TypeAlias = "Callable[[_Layers], dict[str, QuantizedWeight]]"
 
 _METHODS = ("auto", "mse", "percentile", "kl", "minmax")
-_MOST_CHECKED = 64
-_BATCHES_SEARCHED = 4
+_JUDGES = 3  # every third sample
+_BATCH = 8
+_MOST_SEARCHED = 32  # samples that the range search runs again and again
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,68 +76,86 @@ class _State:
     float_outputs: bool = False
     methods: Mapping[str, str] = field(default_factory=dict)  # of single tensors
     equalized: tuple[Equalized, ...] = ()
+    grids: tuple[InputGrid, ...] = ()  # the model is a function of moved inputs
     with_biases: Callable[[Collection[str]], ir.Model] | None = None  # corrected biases but for those nodes'
     sqnr: float = -np.inf
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # of each sample
+
+    @property
+    def ranges(self) -> ChosenRanges:
+        """What `convert` asks for parameters."""
+        return ChosenRanges(self.table, self.methods, {grid.name: grid.params for grid in self.grids})
 
 
 class _Trial:
-    """Measures candidates against the float model and keeps the better one."""
+    """Measures candidates against the float model on `samples` and keeps the better one."""
 
     def __init__(
         self,
         model: ir.Model,
-        samples: Iterable[Feed],
+        samples: Sequence[Feed],
         target: Target,
         exclude: Collection[str],
         num_threads: int | None,
         stage: Stage,
     ) -> None:
-        from ..runtime.session import Session
-
         self.target, self.threads, self.stage = target, num_threads, stage
         self.exclude = {exclude} if isinstance(exclude, str) else set(exclude)
         self.reports: list[CorrectionReport] = []
-        self._feeds: list[Feed] = []
-        count = 0
-        for feed in samples:
-            if count < _MOST_CHECKED:
-                self._feeds.append(feed)
-                count += max((len(array) for array in feed.values() if array.ndim), default=1)
-        session = Session(model, num_threads=num_threads)
-        self._expected = [session.run(None, feed) for feed in self._feeds]
+        self._judges = self.with_outputs(model, samples)
 
-    def sqnr(self, state: _State, batches: int | None = None) -> float:
-        """SQNR of the int8 model's outputs, in dB, on the first so many batches."""
+    def with_outputs(self, model: ir.Model, samples: Sequence[Feed]) -> list[_Pair]:
+        """`samples` and what the float `model` makes of them."""
+        from ..runtime.session import Session
+
+        session = Session(model, num_threads=self.threads)
+        return [(feed, session.run(None, feed)) for feed in samples]
+
+    def noise(self, state: _State, pairs: Sequence[_Pair] | None = None) -> tuple[float, NDArray[np.float64]]:
+        """Of the int8 model's outputs, on the judging samples or on `pairs`: SQNR in dB, and each sample's noise."""
         from ..runtime.session import Session
 
         quantized, _ = self.convert(state)
         session = Session(quantized, num_threads=self.threads)
-        signal = noise = 0.0
-        for feed, expected in list(zip(self._feeds, self._expected, strict=True))[:batches]:
+        signal, noise = 0.0, []
+        for feed, expected in self._judges if pairs is None else pairs:
+            count = min(len(array) if array.ndim else 1 for array in feed.values())
+            of_feed = np.zeros(count)
             for f, q in zip(expected, session.run(None, feed), strict=True):
                 if f.dtype.kind == "f":
                     signal += float(np.square(f, dtype=np.float64).sum())
-                    noise += float(np.square(f.astype(np.float64) - q).sum())
-        return (
-            float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else float("inf" if noise == 0 else "-inf")
-        )
+                    squares = np.square(f.astype(np.float64) - q)
+                    rows = squares.ndim and len(squares) == count
+                    of_feed += squares.reshape(count, -1).sum(axis=1) if rows else squares.sum() / count
+            noise.append(of_feed)
+        by_sample = np.concatenate(noise)
+        total = float(by_sample.sum())
+        if total == 0:
+            return float("inf"), by_sample
+        return float(10 * np.log10(signal / total)) if signal > 0 else float("-inf"), by_sample
 
     def convert(self, state: _State, without: Collection[str] = ()) -> tuple[ir.Model, ConversionReport]:
         """The int8 model of `state`, with the nodes named by `without` in float."""
-        return convert(
+        quantized, report = convert(
             state.model if not without or state.with_biases is None else state.with_biases(without),
-            ChosenRanges(state.table, state.methods),
+            state.ranges,
             self.target,
             method=state.method,
             exclude={*self.exclude, *without},
             weights=state.weights,
             float_outputs=state.float_outputs,
         )
+        restore_inputs(quantized, state.grids)
+        return quantized, report
 
-    def better(self, name: str, now: _State, candidate: _State, note: str = "") -> _State:
-        """`candidate` where its outputs are nearer than those of `now`, else `now`; writes it down."""
-        candidate.sqnr = self.sqnr(candidate)
-        kept = candidate.sqnr > now.sqnr
+    def better(self, name: str, now: _State, candidate: _State, note: str = "", *, significant: bool = False) -> _State:
+        """`candidate` where its outputs are nearer than those of `now`, else `now`; writes it down.
+        `significant`: nearer by more than the standard error of that over the samples, for what was chosen among
+        thousands."""
+        candidate.sqnr, candidate.noise = self.noise(candidate)
+        gain = now.noise - candidate.noise
+        error = float(gain.std(ddof=1)) * gain.size**0.5 if gain.size > 1 and significant else 0.0
+        kept = float(gain.sum()) > error
         self.reports.append(CorrectionReport(name, now.sqnr, candidate.sqnr, kept, note))
         return candidate if kept else now
 
@@ -136,7 +163,7 @@ class _Trial:
 def refine(
     model: ir.Model,
     table: CalibrationTable,
-    samples: Collection[Feed] | Iterable[Feed],
+    samples: Iterable[Feed],
     target: Target,
     *,
     method: str,
@@ -149,37 +176,74 @@ def refine(
 ) -> Refined:
     """Converts `model` (fused, float32; left as it is) with the corrections of `effort`, "balanced" or "best".
 
-    `samples` can be iterated over again and again; `table` holds histograms of all the data, and `recalibrate(model)`
-    makes them for another model. With `method_is_free` other methods than `method` are tried too. `stage(name)` is
-    called as each correction begins.
+    `table` holds histograms of all the data, and `recalibrate(model)` makes them for another model; `samples` are some
+    of the data. With `method_is_free` other methods than `method` are tried too. `stage(name)` is called as each
+    correction begins.
     """
     say = stage if stage is not None else (lambda name: None)
-    trial = _Trial(model, samples, target, exclude, num_threads, say)
-    state = _State(model, table, method)
-    state.sqnr = trial.sqnr(state)
-    state = trial.better("float outputs", state, replace(state, float_outputs=True))
+    fitted, judging = split(samples)
+    trial = _Trial(model, judging, target, exclude, num_threads, say)
+    best = _State(model, table, method)
+    best.sqnr, best.noise = trial.noise(best)
+    best = trial.better("float outputs", best, replace(best, float_outputs=True))
+    say("bias correction")
+    layers, rounding = _Layers(trial, best.model, fitted, covariance=effort == "best"), _nearest
+    best = trial.better("bias correction", best, layers.corrected(best, rounding))
     if method_is_free:
-        state = _best_method(trial, state)
-        # Pixels lie on a grid of 256 numbers from end to end: the whole range may hit it, any other one can't.
-        inputs = {str(value.name): "minmax" for value in model.graph.inputs if str(value.name) in table}
-        if state.method != "minmax" and inputs:
-            state = trial.better("whole range of the inputs", state, replace(state, methods=inputs))
-    state = _corrected(trial, state, samples, recalibrate, covariance=effort == "best")
+        best = _best_method(trial, best)
+    best, layers = _on_grids(trial, best, layers, fitted)
+    best, layers = _equalized(trial, best, layers, fitted, recalibrate)
+    say("weight clipping")
+    roundings = {"weight clipping": _clipped}
+    if effort == "best":
+        roundings |= {"adaround": _rounded, "adaround of clipped weights": _rounded_after_clipping}
+    for name, other in roundings.items():
+        say(name)
+        candidate = layers.corrected(best, other)
+        best = trial.better(name, best, candidate)
+        rounding = other if best is candidate else rounding
     if method_is_free and effort == "best":
-        state = _searched(trial, state)
-    quantized, report = trial.convert(state)
+        best = _searched(trial, best, trial.with_outputs(model, fitted[: _MOST_SEARCHED // _BATCH]))
+    if best.weights:
+        say("fit to all samples")
+        layers.see(judging)
+        best = layers.corrected(best, rounding)
+    quantized, report = trial.convert(best)
     report = replace(report, corrections=tuple(trial.reports))
     return Refined(
         quantized,
         report,
-        state.model,
-        state.table,
-        state.method,
-        state.methods,
-        state.weights,
-        state.equalized,
-        lambda without: trial.convert(state, without),
+        best.model,
+        best.table,
+        best.method,
+        best.methods,
+        best.weights,
+        best.equalized,
+        lambda without: trial.convert(best, without),
     )
+
+
+def split(samples: Iterable[Feed]) -> tuple[list[Feed], list[Feed]]:
+    """Samples to fit to and, every third one, to judge by: no sample is in both, unless there are less than three.
+
+    Feeds whose inputs all have the same number of rows are cut into their samples; others go one way as they are.
+    """
+    singles: list[Feed] = []
+    cut = True
+    for feed in samples:
+        sizes = {len(array) if array.ndim else 0 for array in feed.values()}
+        cut = cut and len(sizes) == 1 and 0 not in sizes
+        singles += [feed] if not cut else [{k: a[i : i + 1] for k, a in feed.items()} for i in range(sizes.pop())]
+    judging = singles[_JUDGES - 1 :: _JUDGES]
+    fitted = [feed for i, feed in enumerate(singles) if i % _JUDGES != _JUDGES - 1]
+    if not judging:
+        return fitted, fitted
+    return (_batched(fitted), _batched(judging)) if cut else (fitted, judging)
+
+
+def _batched(singles: list[Feed]) -> list[Feed]:
+    parts = [singles[start : start + _BATCH] for start in range(0, len(singles), _BATCH)]
+    return [{name: np.concatenate([feed[name] for feed in part]) for name in part[0]} for part in parts]
 
 
 def _planned(model: ir.Model, exclude: Collection[str]) -> tuple[ir.Model, Plan]:
@@ -187,84 +251,138 @@ def _planned(model: ir.Model, exclude: Collection[str]) -> tuple[ir.Model, Plan]
     return copy, make_plan(copy, exclude)
 
 
-def _best_method(trial: _Trial, state: _State) -> _State:
+def _best_method(trial: _Trial, best: _State) -> _State:
     trial.stage("ranges")
     for method in _METHODS:
-        if method != state.method:
-            state = trial.better(f"ranges by {method}", state, replace(state, method=method))
-    return state
+        if method != best.method:
+            best = trial.better(f"ranges by {method}", best, replace(best, method=method))
+    # Pixels lie on a grid of 256 numbers from end to end: the whole range may hit it, any other one can't.
+    inputs = {str(value.name): "minmax" for value in best.model.graph.inputs if str(value.name) in best.table}
+    if best.method != "minmax" and inputs:
+        best = trial.better("whole range of the inputs", best, replace(best, methods=inputs))
+    return best
 
 
-def _searched(trial: _Trial, state: _State) -> _State:
+def _searched(trial: _Trial, best: _State, pairs: Sequence[_Pair]) -> _State:
     methods = search_ranges(
-        ChosenRanges(state.table, state.methods),
+        best.ranges,
         trial.target.activation,
-        state.method,
-        lambda methods: trial.sqnr(replace(state, methods=methods), _BATCHES_SEARCHED),
+        best.method,
+        lambda methods: trial.noise(replace(best, methods=methods), pairs)[0],
         trial.stage,
     )
-    if methods == state.methods:
-        return state
-    note = f"{len(methods)} tensors by another method than {state.method}"
-    return trial.better("range search", state, replace(state, methods=methods), note)
+    if methods == best.methods:
+        return best
+    note = f"{len(methods)} tensors by another method than {best.method}"
+    return trial.better("range search", best, replace(best, methods=methods), note, significant=True)
 
 
 class _Layers:
-    """The layers of a float model that are not corrected yet, what they see, and their biases for rounded weights."""
+    """The layers of a float model that are not corrected yet, and what they see of the samples. `grids`: those of its
+    inputs that have moved."""
 
-    def __init__(self, trial: _Trial, state: _State, samples: Iterable[Feed], covariance: bool) -> None:
-        self._trial, self._state = trial, state
-        self._model, plan = _planned(state.model, trial.exclude)
+    def __init__(
+        self,
+        trial: _Trial,
+        model: ir.Model,
+        samples: Iterable[Feed],
+        *,
+        covariance: bool,
+        grids: tuple[InputGrid, ...] = (),
+    ) -> None:
+        self._trial = trial
+        self.grids = grids
+        self._model, plan = _planned(model, trial.exclude)
         self.layers = list(plan.layers.values())
-        self.moments = observe_moments(
-            self._model, self.layers, samples, covariance=covariance, num_threads=trial.threads
+        self.moments: dict[str, Moments] = {}
+        self.covariance = covariance
+        self.see(samples)
+
+    def planned(self) -> tuple[ir.Model, Plan]:
+        """A copy of the model, and its plan."""
+        return _planned(self._model, self._trial.exclude)
+
+    @property
+    def scheme(self) -> Scheme:
+        """That of the weights."""
+        return self._trial.target.weight
+
+    def moved(self, samples: Iterable[Feed]) -> Iterator[Feed]:
+        """Samples as the model takes them."""
+        for feed in samples:
+            for grid in self.grids:
+                feed = grid.moved(feed)
+            yield feed
+
+    def see(self, samples: Iterable[Feed]) -> None:
+        """Adds samples to the moments."""
+        observe_moments(
+            self._model,
+            self.layers,
+            self.moved(samples),
+            covariance=self.covariance,
+            num_threads=self._trial.threads,
+            into=self.moments,
         )
 
-    def corrected(self, weights: Mapping[str, QuantizedWeight]) -> _State:
-        """The state with these weights, and biases that go with them."""
+    def corrected(self, state: _State, rounding: _Rounding) -> _State:
+        """`state` with the weights that `rounding` gives, and biases that go with them."""
+        weights = rounding(self)
 
         def with_biases(without: Collection[str]) -> ir.Model:
             model, plan = _planned(self._model, {*self._trial.exclude, *without})
             correct_biases(model, list(plan.layers.values()), weights, self.moments)
             return model
 
-        return replace(self._state, model=with_biases(()), weights=weights, with_biases=with_biases)
+        return replace(state, model=with_biases(()), weights=weights, with_biases=with_biases)
 
 
-def _corrected(
+def _nearest(layers: _Layers) -> dict[str, QuantizedWeight]:
+    return nearest_weights(layers.layers, layers.scheme)
+
+
+def _clipped(layers: _Layers) -> dict[str, QuantizedWeight]:
+    return clip_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme)
+
+
+def _rounded(layers: _Layers) -> dict[str, QuantizedWeight]:
+    return round_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme)
+
+
+def _rounded_after_clipping(layers: _Layers) -> dict[str, QuantizedWeight]:
+    return round_weights(layers.layers, _clipped(layers), layers.moments, layers.scheme)
+
+
+def _on_grids(trial: _Trial, best: _State, layers: _Layers, samples: Sequence[Feed]) -> tuple[_State, _Layers]:
+    model, plan = layers.planned()
+    grids = tuple(find_grids(model, plan, samples, trial.target.activation))
+    if not grids:
+        return best, layers
+    trial.stage("input grids")
+    move_inputs(model, plan, grids)
+    others = _Layers(trial, model, samples, covariance=layers.covariance, grids=grids)
+    candidate = others.corrected(replace(best, grids=grids), _nearest)
+    result = trial.better("a grid per channel of the inputs", best, candidate, ", ".join(grid.name for grid in grids))
+    return result, others if result is candidate else layers
+
+
+def _equalized(
     trial: _Trial,
-    state: _State,
-    samples: Iterable[Feed],
+    best: _State,
+    layers: _Layers,
+    samples: Sequence[Feed],
     recalibrate: Callable[[ir.Model], CalibrationTable],
-    *,
-    covariance: bool,
-) -> _State:
-    """Bias correction, equalization, weight clipping and, with `covariance`, AdaRound.
-
-    All but the first are measured with bias correction: without it, what it would take away hides the rest.
-    """
-    scheme = trial.target.weight
-    trial.stage("bias correction")
-    own = _Layers(trial, state, samples, covariance)
-    nearest = nearest_weights(own.layers, scheme)
-    best = trial.better("bias correction", state, own.corrected(nearest))
+) -> tuple[_State, _Layers]:
+    """With bias correction on both sides: without it, what it would take away hides the rest."""
     trial.stage("cross-layer equalization")
-    model, plan = _planned(state.model, trial.exclude)
-    changed = equalize(model, plan, observe_channels(model, plan, samples, num_threads=trial.threads))
-    if changed:
-        even = replace(state, model=model, table=recalibrate(model), equalized=tuple(changed))
-        others = _Layers(trial, even, samples, covariance)
-        weights = nearest_weights(others.layers, scheme)
-        candidate = others.corrected(weights)
-        result = trial.better("cross-layer equalization", best, candidate, f"{len(changed)} tensors")
-        if result is candidate:
-            best, own, nearest = result, others, weights
-    trial.stage("weight clipping")
-    clipped = clip_weights(own.layers, nearest, own.moments, scheme)
-    best = trial.better("weight clipping", best, own.corrected(clipped))
-    if covariance:
-        for name, start in (("", nearest), (" of clipped weights", clipped)):
-            trial.stage(f"adaround{name}")
-            rounded = round_weights(own.layers, start, own.moments, scheme)
-            best = trial.better(f"adaround{name}", best, own.corrected(rounded))
-    return best
+    model, plan = layers.planned()
+    changed = equalize(model, plan, observe_channels(model, plan, layers.moved(samples), num_threads=trial.threads))
+    if not changed:
+        return best, layers
+    others = _Layers(trial, model, samples, covariance=layers.covariance, grids=layers.grids)
+    of_data = model.clone()
+    restore_inputs(of_data, layers.grids)
+    even = replace(best, table=recalibrate(of_data), equalized=tuple(changed))
+    candidate = others.corrected(even, _nearest)
+    result = trial.better("cross-layer equalization", best, candidate, f"{len(changed)} tensors")
+    return result, others if result is candidate else layers

@@ -152,18 +152,20 @@ def observe_moments(
     *,
     covariance: bool = False,
     num_threads: int | None = None,
+    into: dict[str, Moments] | None = None,
 ) -> dict[str, Moments]:
-    """Moments of the input of each of `layers` that has `weight_rows`, by node name. Runs the float `model`."""
+    """Moments of the input of each of `layers` that has `weight_rows`, by node name; with `into`, added to these. Runs
+    the float `model`."""
     from ..runtime.session import Session
 
-    moments: dict[str, Moments] = {}
+    moments = {} if into is None else into
     readers: dict[str, list[str]] = {}
     for layer in layers:
         weight, x = weight_rows(layer), layer.node.inputs[layer.activations[0]]
         if weight is None or x is None or constant_of(x) is not None:
             continue
         groups, _, size = weight.rows.shape
-        moments[str(layer.node.name)] = Moments(groups, size, weight.window, covariance)
+        moments.setdefault(str(layer.node.name), Moments(groups, size, weight.window, covariance))
         readers.setdefault(str(x.name), []).append(str(layer.node.name))
     if not moments:
         return moments
