@@ -29,6 +29,8 @@ struct Int8Avx2 {
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
       for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 16) {
+        // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
+        if constexpr (Rows == 1) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048, _MM_HINT_T0);
         __m256i b[Vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rhs + v * 16)));
