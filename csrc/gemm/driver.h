@@ -131,6 +131,20 @@ class Driver {
     return false;
   }
 
+  static constexpr bool starts_at_offsets = requires(const TileArgs<Kernel>& args, const std::int32_t* start) {
+    Kernel::template run_from<1, 1>(args, start);
+  };
+
+  // A whole tile, which need not leave the registers between the kernel and its output.
+  template <class Finisher>
+  [[gnu::noinline]] static void finish_whole(const TileArgs<Kernel>& args, const Finisher& finish, Index row, Index col) {
+    alignas(64) Acc tile[Kernel::rows * Kernel::cols];
+    TileArgs<Kernel> own = args;
+    own.tile = tile;
+    Kernel::template run_from<Kernel::rows, vectors>(own, finish.column_offset() + col);
+    finish.template started<Kernel::rows, Kernel::cols>(tile, row, col);
+  }
+
   template <class Finisher>
   static void run_block(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels, const Gathered& gathered) {
     const Index padded_depth = rhs.depth_groups * Kernel::depth;
@@ -169,6 +183,12 @@ class Driver {
           for (Index r = 0; r < count; ++r) row_pointers[r] = reinterpret_cast<const Element*>(walk.next());
         }
         if (prefetches) finish.prefetch({row + ahead, row + ahead + Kernel::rows < rows.end ? row + ahead + Kernel::rows : rows.end}, col, cols);
+        if constexpr (starts_at_offsets) {
+          if (count == Kernel::rows && cols == Kernel::cols && finish.has_no_terms()) {
+            finish_whole(args, finish, row, col);
+            continue;
+          }
+        }
         variants.run[(count - 1) * vectors + panel_vectors - 1](args);
         if (count == Kernel::rows && cols == Kernel::cols) finish(tile, Index{Kernel::cols}, {row, row + Kernel::rows}, {col, col + Kernel::cols});
         else finish(tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});

@@ -154,6 +154,7 @@ class TileFinisher {
   [[gnu::always_inline]] void started(const Acc* tile, Index row, Index col) const {
     finish_all<true>(tile, Cols, {row, row + Rows}, {col, col + Cols});
   }
+  bool has_no_terms() const { return e_.term_count == 0; }
   const std::int32_t* column_offset() const { return e_.column_offset; }
 
  private:
