@@ -22,13 +22,6 @@ concept MultipliesPairs = requires(const std::uint8_t* x, const std::int16_t* w,
   { Simd::dot_pairs(x, x, w, sum) } -> std::same_as<typename Simd::I32>;
 };
 
-// A tier may also have a loop of its own for a block of channels (Simd::dot_interleaved), unrolled for the usual windows: with so few
-// taps the loop itself costs half as much as its work.
-template <class Simd>
-concept Interleaves = MultipliesPairs<Simd> && requires(const std::int16_t* w, std::int16_t* arranged) {
-  Simd::arrange_pairs(w, arranged);
-};
-
 template <class Simd>
 struct Depthwise {
   static constexpr Index lanes = Simd::lanes;
@@ -69,36 +62,21 @@ struct Depthwise {
     std::memcpy(out, sum, sizeof sum);
   }
 
-  template <int Pairs, class T>
-  static bool interleaved(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const std::int16_t* weights, std::int32_t* tile) {
-    alignas(64) std::int16_t arranged[Pairs * 2 * Simd::interleaved];
-    const Index padded = round_up(lhs.tap_depth, lanes);
-    for (Index p = 0; p < Pairs; ++p) Simd::arrange_pairs(weights + p * padded * 2, arranged + p * 2 * Simd::interleaved);
-    for (Index p = 0; p < count; ++p) Simd::template dot_interleaved<Pairs>(pixels[p] + c, lhs.tap_offsets, arranged, tile + p * Simd::interleaved);
-    return true;
-  }
-
   // A block of channels of several pixels at a time, so that the epilogue is set up once for all of them.
-  template <class T, class Acc, int Blocks, class Weight>
-  static void run_block(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue,
+  template <class T, class Acc, int Blocks, class Weight, class Finisher>
+  static void run_block(const T* const* pixels, Index count, Index c, const gemm::Lhs& lhs, const Weight* weights, const Finisher& finish,
                         Index row) {
     constexpr Index width = Blocks * lanes;
     alignas(64) Acc tile[pixels_at_once * width];
-    bool done = false;
-    if constexpr (Interleaves<Simd> && sizeof(T) == 1 && Blocks == blocks) {
-      static_assert(width == Simd::interleaved);
-      if (lhs.taps == 9) done = interleaved<5>(pixels, count, c, lhs, weights, tile);
-      if (lhs.taps == 25) done = interleaved<13>(pixels, count, c, lhs, weights, tile);
-    }
-    for (Index p = 0; p < count && !done; ++p) {
+    for (Index p = 0; p < count; ++p) {
       accumulate<T, Weight, Acc, Blocks>(pixels[p] + c, lhs.tap_offsets, lhs.taps, weights, round_up(lhs.tap_depth, lanes), tile + p * width);
     }
     const Index end = c + width < lhs.tap_depth ? c + width : lhs.tap_depth;
-    gemm::finish_tile<Simd>(epilogue, tile, width, {row, row + count}, {c, end});
+    finish(tile, width, {row, row + count}, {c, end});
   }
 
-  template <class T, class Weight, class Acc>
-  static void run_typed(const gemm::Lhs& lhs, const Weight* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
+  template <class T, class Weight, class Acc, class Finisher>
+  static void run_typed(const gemm::Lhs& lhs, const Weight* weights, const Finisher& finish, gemm::Range rows) {
     const Index channels = lhs.tap_depth;
     constexpr Index step = std::is_same_v<Acc, float> ? 1 : int8_taps;
     gemm::RowWalk walk(lhs, rows.begin, sizeof(T));
@@ -108,19 +86,22 @@ struct Depthwise {
       for (Index p = 0; p < count; ++p) pixels[p] = reinterpret_cast<const T*>(walk.next());
       Index c = 0;
       for (; channels - c > (blocks - 1) * lanes; c += blocks * lanes) {
-        run_block<T, Acc, blocks>(pixels, count, c, lhs, weights + c * step, epilogue, row);
+        run_block<T, Acc, blocks>(pixels, count, c, lhs, weights + c * step, finish, row);
       }
-      for (; c < channels; c += lanes) run_block<T, Acc, 1>(pixels, count, c, lhs, weights + c * step, epilogue, row);
+      for (; c < channels; c += lanes) run_block<T, Acc, 1>(pixels, count, c, lhs, weights + c * step, finish, row);
     }
   }
 
   static void run_int8(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
     const auto* w = static_cast<const std::int16_t*>(weights);
-    if (lhs.is_signed) run_typed<std::int8_t, std::int16_t, std::int32_t>(lhs, w, epilogue, rows);
-    else run_typed<std::uint8_t, std::int16_t, std::int32_t>(lhs, w, epilogue, rows);
+    gemm::with_finisher<Simd, std::int32_t>(epilogue, [&](const auto& finish) {
+      if (lhs.is_signed) run_typed<std::int8_t, std::int16_t, std::int32_t>(lhs, w, finish, rows);
+      else run_typed<std::uint8_t, std::int16_t, std::int32_t>(lhs, w, finish, rows);
+    });
   }
   static void run_float32(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
-    run_typed<float, float, float>(lhs, static_cast<const float*>(weights), epilogue, rows);
+    gemm::with_finisher<Simd, float>(
+        epilogue, [&](const auto& finish) { run_typed<float, float, float>(lhs, static_cast<const float*>(weights), finish, rows); });
   }
 };
 
@@ -134,6 +115,12 @@ struct Depthwise {
 template <class Simd, class Tile>
 struct DepthwiseDot {
   static void run(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
+    gemm::with_finisher<Simd, std::int32_t>(epilogue, [&](const auto& finish) { run_rows(lhs, weights, finish, rows); });
+  }
+
+ private:
+  template <class Finisher>
+  static void run_rows(const gemm::Lhs& lhs, const void* weights, const Finisher& finish, gemm::Range rows) {
     const Index channels = lhs.tap_depth, groups = divide_up(lhs.taps, 4);
     const std::uint32_t flip = gemm::applied_offset(Tile::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
     gemm::RowWalk walk(lhs, rows.begin, 1);
@@ -144,7 +131,7 @@ struct DepthwiseDot {
       for (Index c = 0; c < channels; c += Tile::channels, w += groups * Tile::channels * 4) {
         Tile::run(row + c, lhs.tap_offsets, groups, w, flip, tile);
         const Index end = c + Tile::channels < channels ? c + Tile::channels : channels;
-        gemm::finish_tile<Simd>(epilogue, tile, Tile::channels, {r, r + 1}, {c, end});
+        finish(tile, Tile::channels, {r, r + 1}, {c, end});
       }
     }
   }

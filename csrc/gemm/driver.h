@@ -25,12 +25,7 @@ template <MicroKernel Kernel>
 class Driver {
  public:
   static void run(const Lhs& lhs, const Rhs& rhs, const Epilogue& epilogue, Range rows, Range panels) {
-    const Index block_rows = rows_per_block(lhs);
-    const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, widens ? block_rows : Index{Kernel::rows});
-    for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {
-      const Index end = begin + block_rows < rows.end ? begin + block_rows : rows.end;
-      run_block(lhs, rhs, epilogue, {begin, end}, panels, gathered);
-    }
+    with_finisher<typename Kernel::Simd, Acc>(epilogue, [&](const auto& finish) { run_blocks(lhs, rhs, finish, rows, panels); });
   }
 
  private:
@@ -40,6 +35,16 @@ class Driver {
   static constexpr bool widens = sizeof(Element) == 2;
   static constexpr int vectors = Kernel::cols / Kernel::lanes;
   static constexpr Index block_bytes = 128 * 1024;
+
+  template <class Finisher>
+  static void run_blocks(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels) {
+    const Index block_rows = rows_per_block(lhs);
+    const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, widens ? block_rows : Index{Kernel::rows});
+    for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {
+      const Index end = begin + block_rows < rows.end ? begin + block_rows : rows.end;
+      run_block(lhs, rhs, finish, {begin, end}, panels, gathered);
+    }
+  }
 
   template <std::size_t... I>
   static constexpr auto make_variants(std::index_sequence<I...>) {
@@ -74,15 +79,17 @@ class Driver {
     return {offsets, reinterpret_cast<Element*>(memory + header)};
   }
 
-  // Copies rows to [row][tap][padded depth]; the padding is whatever is there, times zero.
-  static void gather(const Lhs& lhs, RowWalk walk, Index rows, Index padded_depth, Element* out) {
-    for (Index r = 0; r < rows; ++r) {
+  // Copies rows to [row][tap][padded depth]; the padding is whatever is there, times zero. Rows that follow each other are one run.
+  static void gather(const Lhs& lhs, RowWalk walk, Range rows, Index padded_depth, Element* out) {
+    const bool dense = lhs.taps == 1 && lhs.tap_depth == padded_depth && lhs.inner_stride == padded_depth && rows.end <= lhs.inner_rows;
+    const Index runs = dense ? 1 : rows.end - rows.begin, length = dense ? (rows.end - rows.begin) * padded_depth : lhs.tap_depth;
+    for (Index r = 0; r < runs; ++r) {
       const unsigned char* row = walk.next();
       for (Index tap = 0; tap < lhs.taps; ++tap, out += padded_depth) {
-        if constexpr (!widens) copy_run(reinterpret_cast<const Element*>(row) + lhs.tap_offsets[tap], lhs.tap_depth, out);
-        else if (lhs.is_signed) copy_run(reinterpret_cast<const std::int8_t*>(row) + lhs.tap_offsets[tap], lhs.tap_depth, out);
-        else copy_run(row + lhs.tap_offsets[tap], lhs.tap_depth, out);
-        for (Index d = lhs.tap_depth; d < padded_depth; ++d) out[d] = Element{};
+        if constexpr (!widens) copy_run(reinterpret_cast<const Element*>(row) + lhs.tap_offsets[tap], length, out);
+        else if (lhs.is_signed) copy_run(reinterpret_cast<const std::int8_t*>(row) + lhs.tap_offsets[tap], length, out);
+        else copy_run(row + lhs.tap_offsets[tap], length, out);
+        for (Index d = length; d < padded_depth; ++d) out[d] = Element{};
       }
     }
   }
@@ -124,11 +131,29 @@ class Driver {
     return false;
   }
 
-  static void run_block(const Lhs& lhs, const Rhs& rhs, const Epilogue& epilogue, Range rows, Range panels, const Gathered& gathered) {
+  static constexpr bool starts_at_offsets = requires(const TileArgs<Kernel>& args, const std::int32_t* start) {
+    Kernel::template run_from<1, 1>(args, start);
+  };
+
+  // A whole tile, which need not leave the registers between the kernel and its output.
+  template <class Finisher>
+  [[gnu::noinline]] static void finish_whole(const TileArgs<Kernel>& args, const Finisher& finish, Index row, Index col) {
+    alignas(64) Acc tile[Kernel::rows * Kernel::cols];
+    TileArgs<Kernel> own = args;
+    own.tile = tile;
+    Kernel::template run_from<Kernel::rows, vectors>(own, finish.column_offset() + col);
+    finish.template started<Kernel::rows, Kernel::cols>(tile, row, col);
+  }
+
+  template <class Finisher>
+  static void run_block(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels, const Gathered& gathered) {
     const Index padded_depth = rhs.depth_groups * Kernel::depth;
     const Index row_elements = lhs.taps * padded_depth;
     const RowWalk first_row(lhs, rows.begin, gathers(lhs) ? 1 : sizeof(Element));
-    if (gathers(lhs)) gather(lhs, first_row, rows.end - rows.begin, padded_depth, gathered.rows);
+    if (gathers(lhs)) gather(lhs, first_row, rows, padded_depth, gathered.rows);
+
+    const bool prefetches = (rows.end - rows.begin) * finish.row_bytes() > block_bytes;
+    constexpr Index ahead = 2 * Kernel::rows;
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
@@ -149,7 +174,7 @@ class Driver {
           if (gathers(lhs)) {
             first += (row - rows.begin) * row_elements;
           } else {
-            gather(lhs, walk, count, padded_depth, gathered.rows);
+            gather(lhs, walk, {row, row + count}, padded_depth, gathered.rows);
             for (Index r = 0; r < count; ++r) walk.next();
           }
           for (Index r = 0; r < count; ++r) row_pointers[r] = first + r * row_elements;
@@ -157,8 +182,16 @@ class Driver {
         } else {
           for (Index r = 0; r < count; ++r) row_pointers[r] = reinterpret_cast<const Element*>(walk.next());
         }
+        if (prefetches) finish.prefetch({row + ahead, row + ahead + Kernel::rows < rows.end ? row + ahead + Kernel::rows : rows.end}, col, cols);
+        if constexpr (starts_at_offsets) {
+          if (count == Kernel::rows && cols == Kernel::cols && finish.has_no_terms()) {
+            finish_whole(args, finish, row, col);
+            continue;
+          }
+        }
         variants.run[(count - 1) * vectors + panel_vectors - 1](args);
-        finish_tile<typename Kernel::Simd>(epilogue, tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});
+        if (count == Kernel::rows && cols == Kernel::cols) finish(tile, Index{Kernel::cols}, {row, row + Kernel::rows}, {col, col + Kernel::cols});
+        else finish(tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});
       }
     }
   }

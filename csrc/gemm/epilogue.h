@@ -44,22 +44,33 @@ struct Bounds {
   }
 };
 
-// Two vectors become bytes together where the tier can do that with fewer instructions.
+// Where the tier makes codes of two rows of two vectors with fewer instructions than one by one: Simd::Codes.
 template <class Simd, class Out>
-concept StoresPairs = sizeof(Out) == 1 && requires(typename Simd::I32 value, Out* out) {
-  Simd::store_bytes_of_two(value, value, out);
+concept MakesCodes = sizeof(Out) == 1 && requires {
+  typename Simd::template Codes<Out>;
+};
+
+template <class Simd, class Out>
+struct CodeBounds : Bounds<Simd> {
+  using Bounds<Simd>::Bounds;
+};
+template <class Simd, class Out>
+requires MakesCodes<Simd, Out>
+struct CodeBounds<Simd, Out> : Bounds<Simd> {
+  typename Simd::template Codes<Out> make;
+  explicit CodeBounds(const Epilogue& e) : Bounds<Simd>(e), make(e.zero_point, e.low, e.high) {}
 };
 
 // `Vectors` vectors of columns from `col` on: acc + offset, then what `kind` says. What belongs to a column stays in registers over
-// the rows.
-template <class Simd, class Out, int Vectors>
+// the rows. `Started`: acc holds the offset already.
+template <class Simd, class Out, int Vectors, bool Started = false>
 class Columns {
   using Bits = typename Simd::U32;  // unsigned: the sum wraps
   using Floats = typename Simd::F32;
 
  public:
   Columns(const Epilogue& e, Index col, std::int32_t) {
-    for (int v = 0; v < Vectors; ++v) offset_[v] = load<Bits>(e.column_offset + col + v * Simd::lanes);
+    for (int v = 0; v < Vectors && !Started; ++v) offset_[v] = load<Bits>(e.column_offset + col + v * Simd::lanes);
     if constexpr (!std::is_same_v<Out, std::int32_t>) {
       for (int v = 0; v < Vectors; ++v) factor_[v] = load<Floats>(e.multiplier + col + v * Simd::lanes);
     }
@@ -69,15 +80,16 @@ class Columns {
   }
 
   [[gnu::always_inline]] void finish(const Bounds<Simd>& bounds, const std::int32_t* acc, Out* out) const {
-    if constexpr (Vectors == 2 && StoresPairs<Simd, Out>) {
-      Simd::store_bytes_of_two(codes(bounds, acc, 0), codes(bounds, acc, 1), out);
-    } else {
-      for (int v = 0; v < Vectors; ++v) {
-        if constexpr (std::is_same_v<Out, std::int32_t>) put(sum(acc, v), out + v * Simd::lanes);
-        else if constexpr (std::is_same_v<Out, float>) put(scaled(acc, v), out + v * Simd::lanes);
-        else Simd::store_bytes(codes(bounds, acc, v), out + v * Simd::lanes);
-      }
+    for (int v = 0; v < Vectors; ++v) {
+      if constexpr (std::is_same_v<Out, std::int32_t>) put(sum(acc, v), out + v * Simd::lanes);
+      else if constexpr (std::is_same_v<Out, float>) put(scaled(acc, v), out + v * Simd::lanes);
+      else Simd::store_bytes(codes(bounds, acc, v), out + v * Simd::lanes);
     }
+  }
+  // Two rows.
+  [[gnu::always_inline]] void finish(const CodeBounds<Simd, Out>& bounds, const std::int32_t* acc0, const std::int32_t* acc1, Out* out0,
+                                     Out* out1) const {
+    bounds.make.store(scaled(acc0, 0), scaled(acc0, 1), scaled(acc1, 0), scaled(acc1, 1), out0, out1);
   }
   [[gnu::always_inline]] void finish(const Bounds<Simd>& bounds, const float* acc, Out* out) const {
     static_assert(std::is_same_v<Out, float>);
@@ -95,7 +107,10 @@ class Columns {
   static void put(const Vector& value, void* to) {
     std::memcpy(to, &value, sizeof value);
   }
-  Bits sum(const std::int32_t* acc, int v) const { return load<Bits>(acc + v * Simd::lanes) + offset_[v]; }
+  Bits sum(const std::int32_t* acc, int v) const {
+    const Bits value = load<Bits>(acc + v * Simd::lanes);
+    return Started ? value : value + offset_[v];
+  }
   Floats scaled(const std::int32_t* acc, int v) const {
     return __builtin_convertvector(reinterpret_cast<typename Simd::I32>(sum(acc, v)), Floats) * factor_[v];
   }
@@ -107,44 +122,92 @@ class Columns {
   Floats factor_[Vectors] = {};
 };
 
-// Columns in whole vectors; a narrower rest goes through a buffer (the per-column arrays are padded).
+// Finishes tiles: what is the same for all of them is set up once.
 template <class Simd, class Out, class Acc>
-void finish_rows(const Epilogue& e, const Acc* tile, Index stride, Range rows, Range cols) {
-  constexpr Index lanes = Simd::lanes;
-  const Bounds<Simd> bounds(e);
-  const Index count = cols.end - cols.begin, row_count = rows.end - rows.begin, row_stride = e.row_stride;
-  const auto walk = [&](const auto& columns, Index c, Out* out) {
-    const Acc* from = tile + c;
-    for (Index r = 0; r < row_count; ++r, from += stride, out += row_stride) columns.finish(bounds, from, out);
-  };
-  Out* out = static_cast<Out*>(e.out) + rows.begin * row_stride + cols.begin;
-  Index c = 0;
-  for (; c + 2 * lanes <= count; c += 2 * lanes) walk(Columns<Simd, Out, 2>(e, cols.begin + c, Acc{}), c, out + c);
-  for (; c + lanes <= count; c += lanes) walk(Columns<Simd, Out, 1>(e, cols.begin + c, Acc{}), c, out + c);
-  if (c == count) return;
-  const Columns<Simd, Out, 1> columns(e, cols.begin + c, Acc{});
-  for (Index r = 0; r < row_count; ++r) {
-    Out last[lanes];
-    columns.finish(bounds, tile + r * stride + c, last);
-    std::memcpy(out + r * row_stride + c, last, static_cast<std::size_t>(count - c) * sizeof(Out));
-  }
-}
+class TileFinisher {
+ public:
+  explicit TileFinisher(const Epilogue& e) : e_(e), bounds_(e) {}
 
-// tile: rows at `stride` accumulators.
-template <class Simd>
-void finish_tile(const Epilogue& e, std::int32_t* tile, Index stride, Range rows, Range cols) {
-  if (e.term_count > 0) add_rank_one(e, tile, stride, rows, cols);
-  switch (e.kind) {
-    case DType::Int32: return finish_rows<Simd, std::int32_t>(e, tile, stride, rows, cols);
-    case DType::Uint8: return finish_rows<Simd, std::uint8_t>(e, tile, stride, rows, cols);
-    case DType::Int8: return finish_rows<Simd, std::int8_t>(e, tile, stride, rows, cols);
-    case DType::Float32: return finish_rows<Simd, float>(e, tile, stride, rows, cols);
+  // Asks for the lines that a tile will be written to.
+  [[gnu::always_inline]] void prefetch(Range rows, Index col, Index cols) const {
+    const char* out = reinterpret_cast<const char*>(static_cast<const Out*>(e_.out) + rows.begin * e_.row_stride + col);
+    const Index bytes = cols * Index{sizeof(Out)}, step = e_.row_stride * Index{sizeof(Out)};
+    for (Index r = rows.begin; r < rows.end; ++r, out += step) {
+      for (Index at = 0; at < bytes; at += 64) __builtin_prefetch(out + at, 1);
+      if (bytes >= 64) __builtin_prefetch(out + bytes - 1, 1);  // rows need not start with a line
+    }
   }
-}
+  Index row_bytes() const { return e_.row_stride * Index{sizeof(Out)}; }
 
-template <class Simd>
-void finish_tile(const Epilogue& e, float* tile, Index stride, Range rows, Range cols) {
-  finish_rows<Simd, float>(e, tile, stride, rows, cols);
+  // tile: rows at `stride` accumulators. Columns in whole vectors; a narrower rest goes through a buffer (the per-column arrays
+  // are padded).
+  [[gnu::always_inline]] void operator()(Acc* tile, Index stride, Range rows, Range cols) const {
+    if constexpr (std::is_same_v<Acc, std::int32_t>) {
+      if (e_.term_count > 0) add_rank_one(e_, tile, stride, rows, cols);
+    }
+    finish_all<false>(tile, stride, rows, cols);
+  }
+
+  // The same for a tile of `Rows` x `Cols` whose sums started at column_offset(), where there are no rank-one terms. It can have been
+  // in registers all the time.
+  template <Index Rows, Index Cols>
+  [[gnu::always_inline]] void started(const Acc* tile, Index row, Index col) const {
+    finish_all<true>(tile, Cols, {row, row + Rows}, {col, col + Cols});
+  }
+  bool has_no_terms() const { return e_.term_count == 0; }
+  const std::int32_t* column_offset() const { return e_.column_offset; }
+
+ private:
+  template <bool Started>
+  [[gnu::always_inline]] void finish_all(const Acc* tile, Index stride, Range rows, Range cols) const {
+    constexpr Index lanes = Simd::lanes;
+    const Index count = cols.end - cols.begin, row_count = rows.end - rows.begin;
+    Out* out = static_cast<Out*>(e_.out) + rows.begin * e_.row_stride + cols.begin;
+    Index c = 0;
+    for (; c + 2 * lanes <= count; c += 2 * lanes) finish_rows<2, Started>(tile + c, stride, row_count, cols.begin + c, out + c);
+    for (; c + lanes <= count; c += lanes) finish_rows<1, Started>(tile + c, stride, row_count, cols.begin + c, out + c);
+    if (c < count) finish_rest(tile + c, stride, row_count, {cols.begin + c, cols.end}, out + c);
+  }
+  template <int Vectors, bool Started>
+  [[gnu::always_inline]] void finish_rows(const Acc* tile, Index stride, Index rows, Index col, Out* out) const {
+    const Columns<Simd, Out, Vectors, Started> columns(e_, col, Acc{});
+    const Index row_stride = e_.row_stride;
+    const CodeBounds<Simd, Out> bounds = bounds_;
+    Index r = 0;
+    if constexpr (Vectors == 2 && MakesCodes<Simd, Out>) {
+#pragma GCC unroll 4
+      for (; r + 2 <= rows; r += 2, tile += 2 * stride, out += 2 * row_stride) columns.finish(bounds, tile, tile + stride, out, out + row_stride);
+      if (r < rows) columns.finish(bounds, tile, tile, out, out);
+    } else {
+      for (; r < rows; ++r, tile += stride, out += row_stride) columns.finish(bounds, tile, out);
+    }
+  }
+  [[gnu::noinline]] void finish_rest(const Acc* tile, Index stride, Index rows, Range cols, Out* out) const {
+    const Columns<Simd, Out, 1> columns(e_, cols.begin, Acc{});
+    for (Index r = 0; r < rows; ++r) {
+      Out last[Simd::lanes];
+      columns.finish(bounds_, tile + r * stride, last);
+      std::memcpy(out + r * e_.row_stride, last, static_cast<std::size_t>(cols.end - cols.begin) * sizeof(Out));
+    }
+  }
+
+  Epilogue e_;  // by value, as Bounds
+  CodeBounds<Simd, Out> bounds_;
+};
+
+// Calls body(TileFinisher) of the kind that `e` asks for.
+template <class Simd, class Acc, class Body>
+[[gnu::always_inline]] inline void with_finisher(const Epilogue& e, const Body& body) {
+  if constexpr (std::is_same_v<Acc, float>) {
+    body(TileFinisher<Simd, float, float>(e));
+  } else {
+    switch (e.kind) {
+      case DType::Int32: return body(TileFinisher<Simd, std::int32_t, Acc>(e));
+      case DType::Uint8: return body(TileFinisher<Simd, std::uint8_t, Acc>(e));
+      case DType::Int8: return body(TileFinisher<Simd, std::int8_t, Acc>(e));
+      case DType::Float32: return body(TileFinisher<Simd, float, Acc>(e));
+    }
+  }
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ struct TileArgs {
 
 // rows x cols: the tile. lanes: accumulators per register; cols = vectors * lanes. depth: consecutive k that stay
 // together. Lhs/Rhs/Acc: what the kernel reads and accumulates; where Lhs is wider than a byte the driver widens.
+// Optional: run_from<Rows, Vectors>(args, start), always inlined, the same with sums that start at start[c]; whole tiles are then
+// finished in the registers they were computed in (docs/decisions/0033-shallow-products.md).
 template <class K>
 concept MicroKernel = requires(const TileArgs<K>& args) {
   requires K::rows >

@@ -17,33 +17,57 @@ struct Int8Avx2 {
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx2>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_from<Rows, Vectors>(args, zeros);
+  }
+
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::int16_t* const (&lhs)[Rows], Index group,
+                                                    const std::int8_t* rhs) {
+    __m256i b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rhs + v * 16)));
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + group * 2));
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(a, b[v]));
+    }
+  }
+
+  // Sums start at start[c].
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8Avx2>& args, const std::int32_t* start) {
     __m256i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
     const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::int16_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 16) {
-        __m256i b[Vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rhs + v * 16)));
-#pragma GCC unroll 6
-        for (int r = 0; r < Rows; ++r) {
-          const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + g * 2));
-#pragma GCC unroll 2
-          for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(a, b[v]));
+      Index g = 0;
+      if constexpr (Rows == 1) {
+        // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
+        for (; g + 4 <= args.depth_groups; g += 4) {
+          for (int v = 0; v < Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i, rhs += Vectors * 16) multiply_group(sum, lhs, g + i, rhs);
         }
       }
+      for (; g < args.depth_groups; ++g, rhs += Vectors * 16) multiply_group(sum, lhs, g, rhs);
     }
+    auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) _mm256_store_si256(reinterpret_cast<__m256i*>(args.tile) + r * Vectors + v, sum[r][v]);
+      for (int v = 0; v < Vectors; ++v) {
+        asm("" : "+x"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+        _mm256_store_si256(tile + r * Vectors + v, sum[r][v]);
+      }
     }
   }
 };

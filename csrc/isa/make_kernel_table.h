@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conv/depthwise.h"
+#include "conv/depthwise_rows.h"
 #include "elementwise/loops.h"
 #include "gemm/driver.h"
 #include "gemm/packing.h"
@@ -31,6 +32,10 @@ constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
     kernels.dot_channels = Tier::DepthwiseTile::channels;
     kernels.lhs_offset = Tier::DepthwiseTile::lhs_offset;
     kernels.run_dot = &conv::DepthwiseDot<Simd, typename Tier::DepthwiseTile>::run;
+  }
+  if constexpr (conv::MultipliesRowPairs<Simd>) {
+    kernels.row_channels = Simd::row_channels;
+    kernels.run_rows = &conv::DepthwiseRows<Simd>::run;
   }
   return kernels;
 }

@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "conv/pair_window.h"
 #include "gemm/micro_kernel.h"
 
 namespace qkern::isa {
@@ -27,34 +28,47 @@ struct SimdAvx2 {
     const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
     _mm_storel_epi64(static_cast<__m128i*>(to), both);
   }
-  // 32 channels, two taps at a time: unpacking works within 128-bit lanes, so that sum 0 holds channels 0-3 and 16-19, sum 1 4-7 and
-  // 20-23, sum 2 8-11 and 24-27, sum 3 12-15 and 28-31. Weights are arranged alike, and the sums brought into order at the end.
-  static constexpr int interleaved = 32;
-  static void arrange_pairs(const std::int16_t* weights, std::int16_t* arranged) {
-    const auto* w = reinterpret_cast<const __m256i*>(weights);
-    store_halves(_mm256_loadu_si256(w), _mm256_loadu_si256(w + 2), arranged);
-    store_halves(_mm256_loadu_si256(w + 1), _mm256_loadu_si256(w + 3), arranged + 32);
+  // Depthwise by pairs of image rows (conv/depthwise_rows.h).
+  static constexpr Index row_channels = 16, row_pixels = 4;
+  template <class T>
+  static void pair_rows(const T* row0, const T* row1, std::int16_t* out) {
+    const __m128i x0 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row0)), x1 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row1));
+    const __m128i bytes[2] = {_mm_unpacklo_epi8(x0, x1), _mm_unpackhi_epi8(x0, x1)};
+    for (int i = 0; i < 2; ++i) {
+      const __m256i words = std::is_signed_v<T> ? _mm256_cvtepi8_epi16(bytes[i]) : _mm256_cvtepu8_epi16(bytes[i]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out) + i, words);
+    }
   }
-  template <int Pairs, class T>
-  static void dot_interleaved(const T* row, const Index* tap_offsets, const std::int16_t* arranged, std::int32_t* out) {
-    const __m256i zero = _mm256_setzero_si256();
-    __m256i sum[4] = {zero, zero, zero, zero};
-#pragma GCC unroll 16
-    for (int p = 0; p < Pairs; ++p) {
-      const __m256i x0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + tap_offsets[2 * p]));
-      const __m256i x1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + tap_offsets[2 * p + 1]));
-      const __m256i low = _mm256_unpacklo_epi8(x0, x1), high = _mm256_unpackhi_epi8(x0, x1);
-      const __m256i words[4] = {widen_low<T>(low), widen_high<T>(low), widen_low<T>(high), widen_high<T>(high)};
-      const auto* w = reinterpret_cast<const __m256i*>(arranged) + p * 4;
+  // 8 accumulators and 2 registers of weights; pixels are operands in memory. `Pairs`, `Columns`: of the window, 0 for any number.
+  template <int Pairs, int Columns>
+  [[gnu::always_inline]] static void dot_row_pairs(const std::int16_t* const* pairs, Index x, const conv::PairWindow& window,
+                                                   const std::int32_t* start, std::int32_t* tile) {
+    __m256i sum[row_pixels][2];
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(words[i], _mm256_load_si256(w + i)));
+    for (auto& one : sum) {
+      for (int v = 0; v < 2; ++v) one[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
-    if constexpr (std::is_signed_v<T>) {
+    const auto* w = reinterpret_cast<const __m256i*>(window.weights);
+    const Index pair_count = Pairs > 0 ? Pairs : window.pairs, columns = Columns > 0 ? Columns : window.columns;
+#pragma GCC unroll 3
+    for (Index i = 0; i < pair_count; ++i) {
+      const std::int16_t* at = pairs[i] + x;
+#pragma GCC unroll 5
+      for (Index k = 0; k < columns; ++k, at += window.column_step, w += 2) {
+        const __m256i w0 = _mm256_loadu_si256(w), w1 = _mm256_loadu_si256(w + 1);
 #pragma GCC unroll 4
-      for (__m256i& one : sum) one = _mm256_srai_epi32(one, 8);
+        for (Index p = 0; p < row_pixels; ++p) {
+          const auto* pixel = reinterpret_cast<const __m256i*>(at + p * window.pixel_step);
+          sum[p][0] = _mm256_add_epi32(sum[p][0], _mm256_madd_epi16(_mm256_load_si256(pixel), w0));
+          sum[p][1] = _mm256_add_epi32(sum[p][1], _mm256_madd_epi16(_mm256_load_si256(pixel + 1), w1));
+          asm("" : "+x"(sum[p][0]), "+x"(sum[p][1]));  // else GCC adds products up first, and spills them
+        }
+      }
     }
-    store_halves(sum[0], sum[1], out, out + 16);
-    store_halves(sum[2], sum[3], out + 8, out + 24);
+#pragma GCC unroll 4
+    for (Index p = 0; p < row_pixels; ++p) {
+      for (int v = 0; v < 2; ++v) _mm256_store_si256(reinterpret_cast<__m256i*>(tile) + 2 * p + v, sum[p][v]);
+    }
   }
   // The bytes of two taps side by side, widened together: vpmaddwd then sums both taps of a channel.
   static I32 dot_pairs(const std::int8_t* x0, const std::int8_t* x1, const std::int16_t* w, I32 sum) {
@@ -65,41 +79,39 @@ struct SimdAvx2 {
     return I32(_mm256_add_epi32(
         __m256i(sum), _mm256_madd_epi16(_mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))));
   }
-  // Packing saturates, but codes are within the range of their type. It works within 128-bit lanes: [a0 b0 | a1 b1] of four each.
-  static void store_bytes_of_two(I32 a, I32 b, std::int8_t* to) {
-    store_dwords_0213(_mm256_packs_epi32(__m256i(a), __m256i(b)), to, std::true_type{});
-  }
-  static void store_bytes_of_two(I32 a, I32 b, std::uint8_t* to) {
-    store_dwords_0213(_mm256_packs_epi32(__m256i(a), __m256i(b)), to, std::false_type{});
-  }
+  // Scaled sums of two rows of 16 columns -> their codes. Exact for every float but NaN (a finite sum times a finite multiplier is
+  // none): `high - zero_point` is an integer, so limiting before rounding is the same as after; below -2^31 vcvtps2dq gives -2^31, and
+  // all that packing and the saturating addition do to numbers below -2^15 leaves them below `low`, where the last step ends.
+  template <class Out>
+  class Codes {
+   public:
+    Codes(std::int32_t zero_point, std::int32_t low, std::int32_t high)
+        : high_(_mm256_set1_ps(static_cast<float>(high - zero_point))),
+          zero_point_(_mm256_set1_epi16(static_cast<short>(zero_point))),
+          low_(_mm256_set1_epi8(static_cast<char>(low))) {}
+
+    [[gnu::always_inline]] void store(F32 a0, F32 b0, F32 a1, F32 b1, Out* to0, Out* to1) const {
+      // Packing works within 128-bit lanes: dwords a0 b0 a1 b1 of the low halves, then of the high halves.
+      const __m256i packed = pack(words(a0, b0), words(a1, b1));
+      const __m256i rows = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to0), _mm256_castsi256_si128(rows));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to1), _mm256_extracti128_si256(rows, 1));
+    }
+
+   private:
+    __m256i rounded(F32 value) const { return _mm256_cvtps_epi32(_mm256_min_ps(__m256(value), high_)); }
+    __m256i words(F32 a, F32 b) const { return _mm256_adds_epi16(_mm256_packs_epi32(rounded(a), rounded(b)), zero_point_); }
+    __m256i pack(__m256i a, __m256i b) const {
+      if constexpr (std::is_signed_v<Out>) return _mm256_max_epi8(_mm256_packs_epi16(a, b), low_);
+      else return _mm256_max_epu8(_mm256_packus_epi16(a, b), low_);
+    }
+    __m256 high_;
+    __m256i zero_point_, low_;
+  };
 
  private:
-  // uint8 as it is; int8 in the high byte, 256 times its value: the sums of up to 26 taps stay far within int32, and lose the
-  // factor at the end.
-  template <class T>
-  static __m256i widen_low(__m256i bytes) {
-    const __m256i zero = _mm256_setzero_si256();
-    return std::is_signed_v<T> ? _mm256_unpacklo_epi8(zero, bytes) : _mm256_unpacklo_epi8(bytes, zero);
-  }
-  template <class T>
-  static __m256i widen_high(__m256i bytes) {
-    const __m256i zero = _mm256_setzero_si256();
-    return std::is_signed_v<T> ? _mm256_unpackhi_epi8(zero, bytes) : _mm256_unpackhi_epi8(bytes, zero);
-  }
-  // The low halves of a and b, and their high halves.
-  static void store_halves(__m256i a, __m256i b, void* low, void* high) {
-    _mm256_store_si256(static_cast<__m256i*>(low), _mm256_permute2x128_si256(a, b, 0x20));
-    _mm256_store_si256(static_cast<__m256i*>(high), _mm256_permute2x128_si256(a, b, 0x31));
-  }
-  static void store_halves(__m256i a, __m256i b, std::int16_t* to) { store_halves(a, b, to, to + 16); }
   static __m128i interleave(const void* x0, const void* x1) {
     return _mm_unpacklo_epi8(_mm_loadl_epi64(static_cast<const __m128i*>(x0)), _mm_loadl_epi64(static_cast<const __m128i*>(x1)));
-  }
-  template <class Signed>
-  static void store_dwords_0213(__m256i words, void* to, Signed) {
-    const __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
-    const __m128i bytes = Signed::value ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high);
-    _mm_storeu_si128(static_cast<__m128i*>(to), _mm_shuffle_epi32(bytes, 0xd8));
   }
 };
 

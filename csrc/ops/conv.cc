@@ -11,6 +11,9 @@
 namespace qkern::ops {
 namespace {
 
+// As gemm::products_per_unit: a depthwise kernel does half as much at once.
+constexpr Index depthwise_products_per_unit = 4;
+
 Index taps_of(const Window& window) { return window.kernel[0] * window.kernel[1] * window.kernel[2]; }
 
 // [out, in, taps] -> [out, taps, in]: the order in which a window is read channels last.
@@ -148,7 +151,9 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
   }
   dot_ = depthwise_kernels_.dot_channels > 0 &&
          std::all_of(depthwise_int8_.begin(), depthwise_int8_.end(), [](std::int16_t w) { return w >= -128 && w <= 127; });
+  by_rows_ = !dot_ && depthwise_kernels_.run_rows != nullptr && window_.kernel[0] == 1 && window_.kernel[1] > 1 && window_.dilation[1] == 1;
   if (dot_) pack_depthwise_dot();
+  if (by_rows_) pack_depthwise_rows();
 }
 
 void Conv::pack_depthwise_dot() {
@@ -168,6 +173,28 @@ void Conv::pack_depthwise_dot() {
   }
   depthwise_int8_.clear();
   depthwise_sums_.resize(total);
+}
+
+void Conv::pack_depthwise_rows() {
+  const Index block = depthwise_kernels_.row_channels, height = window_.kernel[1], width = window_.kernel[2], pairs = height / 2 + 1;
+  const Index padded = round_up(out_channels_, depthwise_kernels_.lanes), tap_group = depthwise_kernels_.tap_group;
+  const Index blocks = divide_up(out_channels_, block), last = std::max(out_channels_ - block, Index{0});
+  std::vector<std::int16_t> arranged(static_cast<std::size_t>(blocks * 2 * pairs * width * block * 2));
+  for (Index b = 0; b < blocks; ++b) {
+    const Index first = std::min(b * block, last);
+    for (Index c = first; c < std::min(first + block, out_channels_); ++c) {
+      for (Index t = 0; t < height * width; ++t) {
+        const std::int16_t weight = depthwise_int8_[static_cast<std::size_t>((t / tap_group * padded + c) * tap_group + t % tap_group)];
+        for (Index odd = 0; odd < 2; ++odd) {
+          const Index row = t / width + odd;
+          const Index at = ((((b * 2 + odd) * pairs + row / 2) * width + t % width) * block + c - first) * 2 + row % 2;
+          arranged[static_cast<std::size_t>(at)] = weight;
+        }
+      }
+    }
+  }
+  depthwise_int8_ = std::move(arranged);
+  depthwise_sums_.resize(static_cast<std::size_t>(round_up(out_channels_, block)));
 }
 
 void Conv::set_channel_arrays(std::span<const float> w_scale, std::span<const std::int32_t> bias, float x_scale) {
@@ -206,6 +233,7 @@ std::size_t Conv::bytes() const {
 }
 
 bool Conv::may_overrun(const ImageShape& image) const {
+  if (by_rows_) return image.channels < depthwise_lanes();
   if (depthwise_) return image.channels % depthwise_lanes() != 0;
   // The driver copies the rows that would leave a matrix; windows and channel slices it can't tell apart from the next pixel's.
   const bool plain = taps_of(window_) == 1 && groups_ == 1;
@@ -247,7 +275,27 @@ void Conv::run_plane(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows) const {
   const void* weights = dot_ ? static_cast<const void*>(depthwise_dot_.data()) : depthwise_int8_.data();
   if (is_float_) weights = depthwise_float_.data();
   const auto kernel = dot_ ? depthwise_kernels_.run_dot : depthwise_kernels_.run;
-  threading::parallel_for(rows, lhs.taps * out_channels_, [&](Index begin, Index end) { kernel(lhs, weights, epilogue, {begin, end}); });
+  threading::parallel_for(rows, divide_up(lhs.taps * out_channels_, depthwise_products_per_unit), [&](Index begin, Index end) {
+    kernel(lhs, weights, epilogue, {begin, end});
+  });
+}
+
+void Conv::run_plane_by_rows(const PreparedImage& image, const Window& window, const gemm::Lhs& lhs, gemm::Epilogue epilogue, Index rows) const {
+  epilogue.column_offset = column_offset_[lhs.is_signed].data();
+  epilogue.multiplier = multiplier_.data();
+  gemm::ImageRows plane{};
+  plane.data = lhs.data;
+  plane.height = image.size[1], plane.width = image.size[2], plane.channels = image.channels;
+  plane.is_signed = lhs.is_signed;
+  plane.fill = static_cast<std::uint8_t>(x_zero_);
+  plane.out_width = lhs.inner_rows;
+  plane.kernel_height = window.kernel[1], plane.kernel_width = window.kernel[2];
+  plane.stride_height = window.stride[1], plane.stride_width = window.stride[2], plane.dilation_width = window.dilation[2];
+  plane.pad_top = window.pad_begin[1], plane.pad_left = window.pad_begin[2];
+  const Index work = divide_up(plane.out_width * lhs.taps * out_channels_, depthwise_products_per_unit);
+  threading::parallel_for(rows / plane.out_width, work, [&](Index begin, Index end) {
+    depthwise_kernels_.run_rows(plane, depthwise_int8_.data(), epilogue, {begin, end});
+  });
 }
 
 void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Window& window, void* y) const {
@@ -259,8 +307,10 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
   // A pixel in several windows, or in slices of a few channels: widened once, if the kernel reads int16.
   const bool wide = !is_float_ && !depthwise_ && packed_[0].kernels().lhs_element_size == 2 && (taps_of(window) > 1 || groups_ > 1);
   const Widen widen = !wide ? Widen::No : x_dtype == DType::Int8 ? Widen::Int8 : Widen::Uint8;
+  Window borders = window;
+  if (by_rows_) borders.pad_begin[1] = borders.pad_begin[2] = borders.pad_end[1] = borders.pad_end[2] = 0;  // the kernel's own
   const PreparedImage prepared =
-      prepare(x, image, layout_, window, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image), widen);
+      prepare(x, image, layout_, borders, size_of(x_dtype), is_float_ ? static_cast<const void*>(&float_zero) : &zero, may_overrun(image), widen);
   std::vector<Index> taps = tap_offsets(prepared, window, merge_width_);
   const auto tap_count = static_cast<Index>(taps.size());
   if (depthwise_)
@@ -290,12 +340,13 @@ void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Wind
       lhs.tap_depth = depthwise_ ? image.channels : packed_[0].tap_depth();
       gemm::Epilogue to = epilogue;
       to.out = static_cast<unsigned char*>(pixels_last) + plane * rows * out_channels_ * size;
-      run_plane(lhs, to, plane_rows);
+      if (by_rows_) run_plane_by_rows(prepared, window, lhs, to, plane_rows);
+      else run_plane(lhs, to, plane_rows);
     }
   };
   // Whole planes to each thread where there are enough; else the threads share each plane.
   const Index products = plane_rows * out_channels_ * (in_channels_ / groups_) * taps_of(window);
-  const Index plane_work = depthwise_ ? products : divide_up(products, gemm::products_per_unit);
+  const Index plane_work = divide_up(products, depthwise_ ? depthwise_products_per_unit : gemm::products_per_unit);
   if (planes >= 2 * threading::num_threads()) threading::parallel_for(planes, plane_work, run_planes);
   else run_planes(0, planes);
 

@@ -53,10 +53,14 @@ class Conv {
   void pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels);
   void pack_depthwise(const ConvWeights& weights);
   void pack_depthwise_dot();
-  Index depthwise_lanes() const { return dot_ ? depthwise_kernels_.dot_channels : depthwise_kernels_.lanes; }
+  void pack_depthwise_rows();
+  Index depthwise_lanes() const {
+    return dot_ ? depthwise_kernels_.dot_channels : by_rows_ ? depthwise_kernels_.row_channels : depthwise_kernels_.lanes;
+  }
   void set_channel_arrays(std::span<const float> w_scale, std::span<const std::int32_t> bias, float x_scale);
   bool may_overrun(const ImageShape& image) const;
   void run_plane(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows) const;
+  void run_plane_by_rows(const PreparedImage& image, const Window& window, const gemm::Lhs& lhs, gemm::Epilogue epilogue, Index rows) const;
   void run_group(gemm::Lhs lhs, gemm::Epilogue epilogue, Index rows, std::size_t group) const;
 
   const char* isa_;
@@ -70,8 +74,9 @@ class Conv {
   gemm::DepthwiseKernels depthwise_kernels_{};
   std::vector<gemm::PackedWeights> packed_;   // one per group
   bool dot_ = false;                          // depthwise with the tier's dot-product kernel
+  bool by_rows_ = false;                      // depthwise with the tier's kernel for pairs of rows
   std::vector<std::int8_t> depthwise_dot_;    // [channel block][tap group][dot_channels][4]
-  std::vector<std::int16_t> depthwise_int8_;  // [tap group][channels padded][tap_group], zero point subtracted
+  std::vector<std::int16_t> depthwise_int8_;  // [tap group][channels padded][tap_group], or as run_rows wants it; zero point subtracted
   std::vector<float> depthwise_float_;        // [tap][channels padded]
   std::vector<std::int32_t> depthwise_sums_;  // per channel
   std::vector<std::int32_t> w_zero_;          // one per output channel

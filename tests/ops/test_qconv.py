@@ -80,6 +80,35 @@ def test_geometry(isa, rng, geometry):
             )
 
 
+@pytest.mark.parametrize("channels", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (2, 2), (4, 3), (3, 1), (7, 6), (1, 3)], ids=str)
+def test_depthwise_windows(isa, rng, channels, kernel):
+    """Windows that start in even and odd rows, borders wider than the image, outputs narrower than a tile."""
+    w, bias = codes(rng, np.int8, (channels, 1, *kernel)), rng.integers(-900, 900, channels).astype(np.int32)
+    scale = rng.uniform(0.005, 0.02, channels).astype(np.float32)
+    output = {"y_scale": 0.3, "y_zero_point": 31, "x_scale": 0.02, "groups": channels}
+    for x_type, (height, width), geometry in itertools.product(
+        CODES,
+        ((7, 6), (8, 11), (9, 17)),
+        (
+            {},
+            {"padding": "same"},
+            {"padding": [(3, 0), (0, 9)], "strides": 2},
+            {"padding": 2, "strides": (1, 3)},
+            {"padding": [(0, 4), (20, 1)], "strides": (3, 1)},
+            {"padding": "same", "dilations": (1, 2)},
+            {"padding": "same", "dilations": (2, 1)},
+        ),
+    ):
+        x = codes(rng, x_type, (2, height, width, channels))
+        layer = {**output, **geometry, "x_zero_point": ends(x_type)[2]}
+        if not geometry and (kernel[0] > height or kernel[1] > width):
+            continue
+        check(x, w, scale, bias, y_dtype=x_type, **layer)
+    check(x, w, scale, bias, weight_zero_point=codes(rng, np.int8, channels), **layer)
+    check(x, w, scale, bias, **{**layer, "y_scale": None, "y_zero_point": 0})
+
+
 @pytest.mark.parametrize("groups", [1, 9], ids=["dense", "depthwise"])
 def test_extremes_and_biases_that_wrap(isa, rng, groups):
     limits = np.iinfo(np.int32)

@@ -73,6 +73,29 @@ def test_outputs(isa, rng, y_dtype):
             )
 
 
+@pytest.mark.parametrize("y_dtype", CODES, ids=name_of)
+def test_sums_and_multipliers_of_every_size(isa, rng, y_dtype):
+    """Products from below one half to beyond float32, and halves, in whole and in partial tiles."""
+    x, w = codes(rng, np.uint8, (13, 3)), codes(rng, np.int8, (85, 3))
+    limits, out = np.iinfo(np.int32), np.iinfo(y_dtype)
+    ends_of_int32 = np.resize(np.int32([limits.min, limits.min + 1, -1, 0, 1, limits.max - 1, limits.max]), 85)
+    anywhere = rng.integers(limits.min, limits.max, 85, endpoint=True).astype(np.int32)
+    near = rng.integers(-400, 400, 85).astype(np.int32)
+    magnitudes = (2.0 ** rng.uniform(-45, 100, 85)).astype(np.float32)
+    for bias, scale in (
+        (ends_of_int32, np.float32(1)),
+        (anywhere, magnitudes),
+        (anywhere, np.float32(2.0**-24)),
+        (ends_of_int32, np.float32(2.0**-31)),
+        (ends_of_int32, np.float32(3e38)),
+        (near, np.float32(0.5)),
+        (near, np.float32(0.25)),
+        (near, (2.0 ** rng.uniform(-9, 3, 85)).astype(np.float32)),
+    ):
+        for zero, clamp in itertools.product(ends(y_dtype), (None, (out.min + 3, out.max - 5), (out.min, out.min))):
+            check(x, w, scale, bias, x_scale=1.0, y_scale=1.0, y_zero_point=zero, y_dtype=y_dtype, clamp=clamp)
+
+
 def test_the_default_output_is_uint8():
     layer = qkern.QLinear(np.ones((2, 3), np.int8), 1.0, x_scale=1.0, y_scale=1.0)
     assert layer(np.ones((1, 3), np.int8)).dtype == np.uint8
