@@ -1,4 +1,4 @@
-"""What the object files of the tiers may hold, so that a processor never meets code it can't run.
+"""What the object files of the tiers hold: nothing that the processor may meet and can't run, and tiles in registers.
 
 The linker keeps one copy of a function that several object files define weakly (inline functions, template instances).
 A copy compiled with a tier's flags would then serve the baseline code too. A static initialiser runs at import on any
@@ -15,20 +15,23 @@ from pathlib import Path
 
 import pytest
 
+from bench import tile_counts
+
 ROOT = Path(__file__).parents[2]
 FOLDER = Path("csrc/isa/CMakeFiles/qkern_isa.dir")
 
 
 @cache
 def tier_objects() -> dict[str, Path]:
-    """Object file of each tier in the newest build of this checkout that has no sanitizer; skips where there is none.
+    """Object file of each tier in the newest plain build of this checkout; skips where there is none.
 
-    Sanitizers add initialisers and symbols of their own to every object.
+    Sanitizers add initialisers and symbols of their own to every object, and emulation has other instructions.
     """
     if not (shutil.which("nm") and shutil.which("readelf")):
         pytest.skip("needs nm and readelf (binutils)")
     builds = [path.parents[4] for path in ROOT.glob(f"build/**/{FOLDER}/scalar.cc.o")]
-    plain = [build for build in builds if not re.search(r"^QKERN_SANITIZE:\w+=(ON|1)", read_cache(build), re.MULTILINE)]
+    special = re.compile(r"^QKERN_(?:SANITIZE|EMULATE_VNNI):\w+=(?:ON|1)", re.MULTILINE)
+    plain = [build for build in builds if not special.search(read_cache(build))]
     if not plain:
         pytest.skip("no build folder with object files: build/ is empty or the package came as a wheel")
     newest = max(plain, key=lambda build: (build / FOLDER / "scalar.cc.o").stat().st_mtime)
@@ -69,3 +72,16 @@ def test_a_tier_needs_nothing_that_allocates_or_throws():
         needed = run("nm", "--demangle", "--undefined-only", path)
         found = re.findall(r"operator new|operator delete|__cxa_throw|std::\S+", needed)
         assert not found, name
+
+
+def test_the_inner_loops_of_the_tiles_stay_in_registers():
+    # A compiler that runs out of them moves sums to the stack and back: right, and many times as slow.
+    objects = tier_objects()
+    where = "aarch64" if "neon" in objects else "x86_64"
+    processor = tile_counts.PROCESSORS[where]
+    if not shutil.which(processor.objdump):
+        pytest.skip(f"needs {processor.objdump} (binutils)")
+    for tile in tile_counts.TILES[where]:
+        loop = tile_counts.loop_of(tile, tile_counts.loops_of(objects[tile.tier], processor))
+        assert tile_counts.count(tile.multiplies, loop) >= 4, f"no inner loop of {tile.title} found"
+        assert [text for text in loop if re.match(processor.stack, text)] == [], tile.title
