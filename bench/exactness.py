@@ -203,7 +203,7 @@ def models() -> Iterator[tuple[str, Path, NDArray[np.float32], NDArray[np.float3
 def prepare(folder: Path, name: str, path: Path, calibration: NDArray[np.float32], images: NDArray[np.float32]) -> None:
     """The int8 model, the images and the float model's outputs, in the folder."""
     say(f"quantizing {name} ...")
-    qkern.quantize_model(path, calibration, "x86").save(folder / f"{name}.onnx")
+    qkern.quantize_model(path, calibration, "x86", effort="fast").save(folder / f"{name}.onnx")
     session = qkern.Session(path)
     first = session.get_inputs()[0].name
     outputs = np.concatenate([session.run(None, {first: part})[0] for part in np.array_split(images, len(images) // 8)])

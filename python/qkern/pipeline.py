@@ -74,7 +74,7 @@ def quantize_model(
     method: str | None = None,
     exclude: Collection[str] = (),
     *,
-    effort: str = "fast",
+    effort: str | None = None,
     table: CalibrationTable | str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     budget: float | None = None,
@@ -93,10 +93,11 @@ def quantize_model(
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
     `exclude`: nodes to leave in float, by node name or operator type.
-    `effort`: "fast", the default, chooses ranges only; "balanced" also equalizes channels, corrects biases and clips
-    weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each of these is kept only where
-    it brings the outputs on calibration samples nearer to the float ones; `report.corrections` says what it did. They
-    need up to 128 of the samples again and again: these are kept in memory (256 MB at most).
+    `effort`: "fast" chooses ranges only; "balanced" also corrects biases, gives the channels of inputs a grid each,
+    equalizes channels and clips weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each
+    of these is kept only where it brings the outputs nearer to the float ones, on samples it was not fitted to;
+    `report.corrections` says what it did. They need up to 128 of the samples again and again: these are kept in memory
+    (256 MB at most). None is "balanced" where there is data, "fast" where there is a table only.
     `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
     run at all, which leaves the effort "fast" and no budget.
     `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
@@ -111,6 +112,8 @@ def quantize_model(
     unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, and for
     NaN or infinity, naming the tensor and the sample.
     """
+    if effort is None:
+        effort = "balanced" if data is not None else "fast"
     _check_effort(effort, data, table, budget, max_drop, metric)
     preset = get_target(target)
     free = method is None

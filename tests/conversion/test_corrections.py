@@ -241,6 +241,21 @@ def test_an_iterator_goes_once_and_that_is_enough():
     assert model == other
 
 
+def test_threads_and_batches_do_not_change_a_bit():
+    x = images(40)
+    one = qkern.quantize_model(small_cnn(), x, "x86", num_threads=1)
+    other = qkern.quantize_model(small_cnn(), np.split(x, [3, 4, 25]), "x86", num_threads=2)
+    assert one.report == other.report
+    model, same = (ir.to_proto(each.model).SerializeToString(deterministic=True) for each in (one, other))
+    assert model == same
+
+
+def test_data_are_corrected_and_a_table_alone_is_not(tmp_path):
+    table = tmp_path / "t.npz"
+    assert qkern.quantize_model(small_cnn(), images(40), "x86", checkpoint=table).report.corrections
+    assert not qkern.quantize_model(small_cnn(), None, "x86", table=table).report.corrections
+
+
 def test_an_unknown_effort_is_an_error():
     with pytest.raises(ValueError, match="effort: 'most' is not one of fast, balanced, best"):
         qkern.quantize_model(small_cnn(), X, effort="most")

@@ -33,7 +33,7 @@ def check() -> Callable[..., qkern.Session]:
             np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
         sessions = []
         for target in ("x86", "arm"):
-            quantized = qkern.quantize_model(proto, feeds, target, "minmax")
+            quantized = qkern.quantize_model(proto, feeds, target, "minmax", effort="fast")
             session = quantized.session()
             sessions.append(session)
             if int8:

@@ -58,7 +58,7 @@ def test_a_gemm_that_has_no_kernel_runs_through_the_reference(rng, attributes):
     (step,) = session.steps
     assert (step.kind, step.name) == ("reference", "y")
     assert any(word in step.reason for word in ("alpha", "beta", "transA"))
-    quantized = qkern.quantize_model(proto, f32(rng, 5, 5))
+    quantized = qkern.quantize_model(proto, f32(rng, 5, 5), effort="fast")
     assert [layer.reason for layer in quantized.report.left_float] == [step.reason]
 
 
@@ -107,7 +107,7 @@ def test_attention(check, rng):
 
 def test_layers_without_quantized_output_give_float(rng):
     proto = network("(float[N, 5] x) => (float[N, 7] y) { y = Gemm(x, w) }", w=f32(rng, 5, 7))
-    quantized = qkern.quantize_model(proto, f32(rng, 20, 5))
+    quantized = qkern.quantize_model(proto, f32(rng, 20, 5), effort="fast")
     model = quantized.model.clone()
     output = model.graph.outputs[0]
     float_output = output.producer().inputs[0].producer().inputs[0]  # before QuantizeLinear and DequantizeLinear

@@ -59,7 +59,9 @@ def qkern() -> None:
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
 @click.option(
-    "--effort", type=click.Choice(_EFFORTS), default="fast", show_default=True, help="Which corrections to try."
+    "--effort",
+    type=click.Choice(_EFFORTS),
+    help="Which corrections to try (default: balanced, without data fast).",
 )
 @click.option(
     "--calibration-table",
@@ -79,7 +81,7 @@ def quantize(
     output: Path,
     target: str,
     method: str | None,
-    effort: str,
+    effort: str | None,
     table_path: Path | None,
     budget: str | None,
     max_drop: float | None,

@@ -53,7 +53,7 @@ def measure_model(path: Path | None, threads: int) -> Measured:
         files = {"int8": path}
         if not any(node.op_type == "DequantizeLinear" for node in graph.graph):
             files = {"int8": Path(folder) / "int8.onnx", "float": path}
-            quantize_model(path, samples, num_threads=threads).save(files["int8"])
+            quantize_model(path, samples, effort="fast", num_threads=threads).save(files["int8"])
         calls = list(_calls(files, sample, threads))
         timings = interleaved_timings([call for _, _, call in calls], seconds=1.0, pause=0.004 if threads > 1 else 0.0)
     entries = (Entry(name, int8, timing) for (name, int8, _), timing in zip(calls, timings, strict=True))

@@ -52,6 +52,10 @@ class Mover(Operator):
         elif builder.is_codes(x):  # integers of the graph itself: a Pad adds code 0, as ONNX has it
             call = self.move(node, rank, 0, channels_last)
             builder.add(node, call, [builder.read(x, channels_last=channels_last)], kind="int8", **how)
+        elif x.is_graph_input() and all(use.node.op_type == "QuantizeLinear" for use in node.outputs[0].uses()):
+            call = self.move(node, rank, 0, channels_last)
+            source = builder.read(x, channels_last=channels_last)
+            builder.add(node, call, [source], kind="convert", reason="an input that is quantized next", **how)
         else:
             call = self.move(node, rank, 0, channels_last)
             builder.add_float(node, call, [builder.read(x, channels_last=channels_last)], to, **how)

@@ -30,7 +30,8 @@ class Step:
     - "int8": a kernel on 8-bit codes (or a move of codes),
     - "float": a float32 kernel,
     - "reference": `onnx.reference`, for operators that have no kernel,
-    - "convert": quantizes, dequantizes, or changes the order of axes for the step behind it.
+    - "convert": quantizes, dequantizes, or changes the order of axes for the step behind it; moves an input before it
+      is quantized.
 
     `reason` says why it isn't int8, or what is worth knowing. `compute(*inputs)` returns one array, or a tuple of them
     where there are several outputs; with `takes_out` it is called with `out=`, an array to write to, once the shape is
