@@ -88,7 +88,8 @@ def quantize_model(
 
     `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model`; it is left as it is.
     `data`: an array [samples, ...] for a model with one input, a mapping from input names to such arrays, an iterable
-    of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do.
+    of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do. A Dask
+    bag of these, or a list of delayed ones, is seen by Dask's workers, to the same bits (extra "dask").
     `target`: "x86", "arm", "auto" (this processor) or a `Target`.
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
