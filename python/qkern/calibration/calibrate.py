@@ -106,7 +106,7 @@ def started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Obs
 def _observe(session: Session, feed: Feed, table: CalibrationTable, first: int) -> None:
     """Shows the table one batch, of which the first sample has that number: all of it or, interrupted, nothing."""
     size = samples_in(feed)
-    observers = {name: copy.deepcopy(observer) for name, observer in table.items()}
+    observers = {name: copy.copy(observer) for name, observer in table.items()}
 
     def tap(name: str, array: NDArray[Any]) -> None:
         try:

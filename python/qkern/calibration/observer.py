@@ -20,7 +20,8 @@ __all__ = ["Observer", "values_of"]
 
 class Observer(ABC):
     """Base of the observers. `minimum` and `maximum` are those of all numbers seen, `count` is how many. Where
-    `mergeable` is False the class is no monoid: `merge` raises TypeError."""
+    `mergeable` is False the class is no monoid: `merge` raises TypeError. `copy.copy` gives a snapshot: attributes are
+    replaced, never changed in place."""
 
     minimum: np.float32
     maximum: np.float32
