@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
+
+from .atomic_file import write_atomically
 
 if TYPE_CHECKING:
     import onnx
@@ -58,23 +58,11 @@ def save_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     External tensors are stored inside the file. Raises OSError naming `path` where it can't be written, ValueError
     where the model can't be stored in one file (more than 2 GiB, or not serializable).
     """
-    target = Path(os.path.realpath(path))  # a symbolic link stays one: what it points to is replaced
     try:
         data = serialize(model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise type(error)(error.errno, f"can't write the model: {error.strerror}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):  # already renamed, or never made
-            os.unlink(temporary)
+    write_atomically(path, data)
 
 
 def serialize(model: ir.Model) -> bytes:
