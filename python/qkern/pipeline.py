@@ -44,7 +44,7 @@ class QuantizedModel:
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
     with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
     search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
-    scaled.
+    scaled. `float_model` is the fused float network, `corrected_model` the float network that was converted.
     """
 
     model: ir.Model
@@ -55,6 +55,8 @@ class QuantizedModel:
     method: str
     budget: BudgetResult | None = None
     equalized: tuple[Equalized, ...] = ()
+    float_model: ir.Model | None = None
+    corrected_model: ir.Model | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -176,7 +178,7 @@ def quantize_model(
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.float_model, refined.equalized
-    result = QuantizedModel(quantized, report, found, fused, preset, method, equalized=equalized)
+    result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base)
     if not demanded:
         return result
     assert kept is not None

@@ -131,7 +131,7 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        write_atomically(report_path, _report_of(quantized, model, output, data, report_path, threads))
+        write_atomically(report_path, _report_of(quantized, model, output, data, report_path, exclude, threads))
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -294,24 +294,37 @@ def demo(target: str, threads: int | None) -> None:
 
 
 def _report_of(
-    quantized: QuantizedModel, model: Path, output: Path, data: Path | None, path: Path, threads: int | None
+    quantized: QuantizedModel,
+    model: Path,
+    output: Path,
+    data: Path | None,
+    path: Path,
+    exclude: tuple[str, ...],
+    threads: int | None,
 ) -> bytes:
     """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
     from ..report import analyze
     from ..report import compare as compare_models
-    from ..report.document import describe_quantization, render_html
+    from ..report.document import describe_quantization
+    from ..report.page import render_html
+    from ..report.weight_ranges import weight_ranges
 
     analysis = comparison = None
     if data is not None:
         method = None if quantized.method == "moving_average_minmax" else quantized.method
-        analysis = analyze(model, data, quantized.target, method, num_threads=threads)
+        with progress("report: errors per layer", _err()) as show:
+            analysis = analyze(model, data, quantized.target, method, exclude, num_threads=threads, progress=show)
         comparison = compare_models(model, output, data, num_threads=threads)
+    assert quantized.float_model is not None
+    assert quantized.corrected_model is not None
     described = describe_quantization(
         quantized.report,
         quantized.table,
         quantized.target.activation,
         method=quantized.method,
         equalized=quantized.equalized,
+        weights=weight_ranges(quantized.float_model, quantized.corrected_model, exclude),
+        budget=quantized.budget,
         analysis=analysis,
         comparison=comparison,
     )
