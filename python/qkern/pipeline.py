@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, observer_for
+from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs, observer_for
 from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
 from .conversion.convert import prepared
 from .conversion.plan import make_plan
@@ -127,7 +127,7 @@ def quantize_model(
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
     demanded = budget is not None or max_drop is not None
-    kept = KeptSamples() if effort != "fast" or demanded else None
+    kept = KeptSamples.of(input_specs(graph)) if effort != "fast" or demanded else None
 
     def observe(
         model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from ..runtime.signature import InputSpec
 from .data import Feed, samples_in
 
 __all__ = ["EvenSpread", "KeptSamples", "SampleSizes", "units_of"]
@@ -60,6 +61,12 @@ class KeptSamples:
         self.cut = cut
         self._batch = batch
         self._spread: EvenSpread[Feed] = EvenSpread(limit)
+
+    @classmethod
+    def of(cls, inputs: Sequence[InputSpec], limit: int = 128) -> KeptSamples:
+        """For a model with these inputs: whole batches where it takes no others."""
+        fixed = [spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] is not None]
+        return cls(max(limit // max(fixed), 1), cut=False) if fixed else cls(limit)
 
     def __len__(self) -> int:
         return sum(samples_in(unit) if self.cut else 1 for unit in self._spread.kept)

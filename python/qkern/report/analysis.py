@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate
+from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs
 from ..conversion import ChosenRanges, convert, tensors_to_observe
 from ..conversion.convert import prepared
 from ..conversion.plan import Layer, make_plan
@@ -101,7 +101,7 @@ def analyze(
     if graph is model:
         graph = graph.clone()
     fuse(graph)
-    kept = KeptSamples(samples)
+    kept = KeptSamples.of(input_specs(graph), samples)
     tensors = tensors_to_observe(graph, exclude)
     table = calibrate(
         graph, data, tensors, observer=HistogramObserver, num_threads=num_threads, progress=progress, keep=kept
