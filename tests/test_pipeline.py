@@ -82,6 +82,16 @@ def test_threads_and_order_do_not_change_a_bit_of_the_ranges(threads):
     np.testing.assert_array_equal(*outputs)
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_model_with_a_fixed_batch_takes_budgets_and_analysis(batch):
+    fixed, free = small_cnn(), small_cnn()
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    found = [qkern.quantize_model(each, CALIBRATION[:12], "x86", budget=10).budget for each in (fixed, free)]
+    assert found[0].met
+    assert found[0].reached == pytest.approx(found[1].reached)
+    assert qkern.analyze(fixed, CALIBRATION[:12], "x86", samples=8).samples >= 4
+
+
 def test_excluded_layers_stay_float_and_say_so(reference):
     whole = qkern.quantize_model(small_cnn(), CALIBRATION)
     by_name = qkern.quantize_model(small_cnn(), CALIBRATION, exclude=["gemm_scores"])

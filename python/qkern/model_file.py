@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
+
+from .atomic_file import write_atomically
 
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-__all__ = ["ModelSource", "load_model", "save_model"]
+__all__ = ["ModelSource", "load_model", "save_model", "serialize"]
 
 ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model"]
 
@@ -58,27 +58,24 @@ def save_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     External tensors are stored inside the file. Raises OSError naming `path` where it can't be written, ValueError
     where the model can't be stored in one file (more than 2 GiB, or not serializable).
     """
+    try:
+        data = serialize(model)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    write_atomically(path, data)
+
+
+def serialize(model: ir.Model) -> bytes:
+    """`model` as the bytes of one ONNX file, external tensors inside. Raises ValueError where that can't be."""
     import onnx_ir as ir
 
-    target = Path(os.path.realpath(path))  # a symbolic link stays one: what it points to is replaced
     whole = model.clone()
     try:
         ir.external_data.load_to_model(whole)
-        data = ir.to_proto(whole).SerializeToString()
+        data: bytes = ir.to_proto(whole).SerializeToString()
     except Exception as error:  # protobuf's, numpy's and the IR's own errors: all mean the same to the caller
-        raise ValueError(f"{path}: the model can't be stored in one ONNX file ({error})") from error
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise type(error)(error.errno, f"can't write the model: {error.strerror}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):  # already renamed, or never made
-            os.unlink(temporary)
+        raise ValueError(f"the model can't be stored in one ONNX file ({error})") from error
+    return data
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:

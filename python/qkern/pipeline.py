@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, observer_for
+from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs, observer_for
 from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
 from .conversion.convert import prepared
 from .conversion.plan import make_plan
@@ -44,7 +44,7 @@ class QuantizedModel:
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
     with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
     search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
-    scaled.
+    scaled. `float_model` is the fused float network, `corrected_model` the float network that was converted.
     """
 
     model: ir.Model
@@ -55,6 +55,8 @@ class QuantizedModel:
     method: str
     budget: BudgetResult | None = None
     equalized: tuple[Equalized, ...] = ()
+    float_model: ir.Model | None = None
+    corrected_model: ir.Model | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -88,7 +90,8 @@ def quantize_model(
 
     `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model`; it is left as it is.
     `data`: an array [samples, ...] for a model with one input, a mapping from input names to such arrays, an iterable
-    of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do.
+    of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do. A Dask
+    bag of these, or a list of delayed ones, is seen by Dask's workers, to the same bits (extra "dask").
     `target`: "x86", "arm", "auto" (this processor) or a `Target`.
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
@@ -127,7 +130,7 @@ def quantize_model(
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
     demanded = budget is not None or max_drop is not None
-    kept = KeptSamples() if effort != "fast" or demanded else None
+    kept = KeptSamples.of(input_specs(graph)) if effort != "fast" or demanded else None
 
     def observe(
         model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
@@ -178,7 +181,7 @@ def quantize_model(
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.float_model, refined.equalized
-    result = QuantizedModel(quantized, report, found, fused, preset, method, equalized=equalized)
+    result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base)
     if not demanded:
         return result
     assert kept is not None

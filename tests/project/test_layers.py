@@ -27,6 +27,7 @@ PYTHON_LAYERS = [
     "operators",
     "fusion",
     "model_file",
+    "atomic_file",
     "target",
     "scheme",
     "timing",

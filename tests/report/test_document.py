@@ -4,9 +4,15 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
+import onnx
 import pytest
 import qkern
-from qkern.report.document import describe_quantization, render_html
+from qkern.fusion import fuse
+from qkern.model_file import load_model
+from qkern.report.document import describe_quantization
+from qkern.report.page import render_html
+from qkern.report.weight_ranges import weight_ranges
 from small_cnn import images, small_cnn
 
 
@@ -21,6 +27,7 @@ def described():
         quantized.target.activation,
         method=quantized.method,
         equalized=quantized.equalized,
+        weights=weight_ranges(quantized.float_model, quantized.corrected_model),
         analysis=analysis,
     )
 
@@ -42,6 +49,52 @@ def test_the_page_is_self_contained_and_escapes_names(described):
     assert "&lt;b&gt;&amp;" in page
     assert "model &lt;1&gt;" in page
     assert not re.search(r"(?:src|href)\s*=|@import|url\(|https?:", page)
-    for svg in re.findall(r"<svg.*?</svg>", page):
+    figures = re.findall(r"<svg.*?</svg>", page)
+    assert len(figures) == len(described["tensors"]) + len(described["weights"])
+    for svg in figures[: len(described["tensors"])]:
         assert len(ElementTree.fromstring(svg).findall("line")) == 12
-    assert page.count("<figure>") == len(described["tensors"])
+    for svg in figures[len(described["tensors"]) :]:
+        assert ElementTree.fromstring(svg).findall("polyline")
+
+
+def test_layers_are_listed_the_costliest_first(described):
+    page = render_html(described, "model")
+    costs = {layer["name"]: layer["alone_db"] for layer in described["layers"] if layer.get("alone_db") is not None}
+    places = {name: page.index(f">{name}</td><td class=n") for name in costs}
+    assert len(costs) > 2
+    assert sorted(places, key=places.get) == sorted(costs, key=costs.get)
+
+
+def test_the_ranges_of_every_channel_before_and_after(described):
+    weights = {each["name"]: each for each in described["weights"]}
+    initializers = {each.name: onnx.numpy_helper.to_array(each) for each in small_cnn().graph.initializer}
+    assert weights["conv_c2"]["before"] == np.abs(initializers["w2"]).max(axis=(1, 2, 3)).tolist()
+    assert weights["gemm_scores"]["before"] == np.abs(initializers["w3"]).max(axis=1).tolist()
+    assert {len(each["before"]) == len(each["after"]) for each in weights.values()} == {True}
+
+
+def test_equalization_shows_in_the_ranges():
+    def scaled(model):
+        copy = load_model(model.SerializeToString())
+        fuse(copy)
+        return copy
+
+    before, other = small_cnn(), small_cnn()
+    weight = next(each for each in other.graph.initializer if each.name == "w3")
+    weight.CopyFrom(onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(weight), "w3"))
+    ranges = {each.name: each for each in weight_ranges(scaled(before), scaled(other))}
+    assert ranges["gemm_scores"].after == tuple(2 * each for each in ranges["gemm_scores"].before)
+    assert {name for name, each in ranges.items() if each.equalized} == {"gemm_scores"}
+
+
+def test_a_method_without_histograms_still_shows_them():
+    x = images(16)
+    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax")
+    analysis = qkern.analyze(small_cnn(), x, "arm", "minmax", samples=4)
+    described = describe_quantization(
+        quantized.report, quantized.table, quantized.target.activation, method="minmax", analysis=analysis
+    )
+    assert {tensor["name"] for tensor in described["tensors"]} == set(quantized.table)
+    alone = describe_quantization(quantized.report, quantized.table, quantized.target.activation, method="minmax")
+    assert alone["tensors"] == []
+    assert "there were no samples" in render_html(alone, "m")

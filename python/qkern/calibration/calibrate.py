@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.signature import input_specs
-from .data import Data, Feed, Feeds
+from .data import Data, Feed, Feeds, SampleError, is_partitioned, samples_in
 from .histogram import HistogramObserver
 from .methods import get_method
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
-from .samples import KeptSamples
+from .samples import KeptSamples, SampleSizes
 from .table import CalibrationTable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..runtime.session import Session
 
-__all__ = ["Progress", "calibrate", "observer_for"]
+__all__ = ["Progress", "calibrate", "observer_for", "started"]
 
 Progress: TypeAlias = "Callable[[int, int | None], object]"
 
@@ -48,7 +48,7 @@ def calibrate(
     observer: type[Observer] | None = None,
     num_threads: int | None = None,
     progress: Progress | None = None,
-    keep: KeptSamples | None = None,
+    keep: KeptSamples | SampleSizes | None = None,
     into: CalibrationTable | None = None,
 ) -> CalibrationTable:
     """The table of `tensors`, values of the float `model`, over all of `data` (see `data.Feeds` for its forms).
@@ -57,23 +57,31 @@ def calibrate(
     through: memory doesn't grow with it. `progress(done, total)` is called with the number of samples before the first
     batch and after each; total is None where only the end of the data will tell. `keep` sees every feed.
     `into` is an empty table to fill, or one that was filled in part with the same data: its samples are passed over. It
-    is whole after every batch, however the run ends.
+    is whole after every batch, however the run ends. Partitions of Dask are seen by its workers, to the same bits
+    (cluster.py).
 
     Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
     (naming the tensor and the sample).
     """
     from ..runtime.session import Session
 
-    feeds = Feeds(data, input_specs(model))
     new = observer_for(method) if observer is None else observer
-    table = _started(into, tensors, new)
+    if is_partitioned(data):
+        from .cluster import calibrate_partitions
+
+        kept = keep if isinstance(keep, KeptSamples) else None
+        return calibrate_partitions(
+            model, data, tensors, observer=new, num_threads=num_threads, progress=progress, keep=kept, into=into
+        )
+    feeds = Feeds(data, input_specs(model))
+    table = started(into, tensors, new)
     skip = table.samples
     session = Session(model, num_threads=num_threads, observe=list(tensors))
     done = 0
     if progress is not None:
         progress(done, feeds.samples)
     for feed in feeds:
-        size = len(next(iter(feed.values())))
+        size = samples_in(feed)
         if keep is not None:
             keep.add(feed)
         if done + size > skip:
@@ -85,7 +93,7 @@ def calibrate(
     return table
 
 
-def _started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Observer]) -> CalibrationTable:
+def started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Observer]) -> CalibrationTable:
     """`into`, ready for these tensors, or a new table."""
     table = CalibrationTable() if into is None else into
     if table.samples and (set(table) != set(tensors) or any(type(each) is not new for each in table.values())):
@@ -97,22 +105,23 @@ def _started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Ob
 
 def _observe(session: Session, feed: Feed, table: CalibrationTable, first: int) -> None:
     """Shows the table one batch, of which the first sample has that number: all of it or, interrupted, nothing."""
-    size = len(next(iter(feed.values())))
-    observers = {name: copy.deepcopy(observer) for name, observer in table.items()}
+    size = samples_in(feed)
+    observers = {name: copy.copy(observer) for name, observer in table.items()}
 
     def tap(name: str, array: NDArray[Any]) -> None:
         try:
             observers[name].update(array)
         except ValueError as error:
-            raise ValueError(f"tensor {name!r}: {error}, {_sample(array, first, size)}") from error
+            raise SampleError(f"tensor {name!r}: {error},", *_samples(array, first, size)) from error
 
     session.observe(feed, tap)
     table.replace(observers, table.samples + size)
 
 
-def _sample(array: NDArray[Any], first: int, size: int) -> str:
-    """Which sample of the batch holds the number that is not finite, as far as the array's shape tells."""
+def _samples(array: NDArray[Any], first: int, size: int) -> tuple[int, int]:
+    """The first and the last sample of the batch that the number that is not finite may be of, as far as the array's
+    shape tells."""
     if array.ndim and len(array) == size:
         bad = ~np.isfinite(array).reshape(size, -1).all(axis=1)
-        return f"sample {first + int(np.argmax(bad))}"
-    return f"sample {first}" if size == 1 else f"samples {first} to {first + size - 1}"
+        return (first + int(np.argmax(bad)),) * 2
+    return first, first + size - 1

@@ -14,13 +14,30 @@ from numpy.typing import NDArray
 
 from ..runtime.signature import InputSpec
 
-__all__ = ["Arrays", "Data", "Feed", "Feeds"]
+__all__ = ["Arrays", "Data", "Feed", "Feeds", "NoSamplesError", "SampleError", "is_partitioned", "samples_in"]
 
 Feed: TypeAlias = "dict[str, NDArray[Any]]"
 Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 Data: TypeAlias = Union[str, "os.PathLike[str]", Arrays, Iterable[Arrays]]
 
 _MOST_SAMPLES = 8  # in a batch: enough to fill the cores, little enough to stay in the caches
+
+
+class SampleError(ValueError):
+    """Something is wrong with the samples numbered `first` to `last`; the message is `what` and these numbers."""
+
+    def __init__(self, what: str, first: int, last: int) -> None:
+        super().__init__(what, first, last)  # what pickle calls it with
+        self.what, self.first, self.last = what, first, last
+
+    def __str__(self) -> str:
+        if self.first == self.last:
+            return f"{self.what} sample {self.first}"
+        return f"{self.what} samples {self.first} to {self.last}"
+
+
+class NoSamplesError(ValueError):
+    """The data came to its end without a single sample."""
 
 
 class Feeds:
@@ -53,7 +70,7 @@ class Feeds:
         done = 0
         for part in self._parts:
             feed = self._as_feed(part)
-            count = _count(feed)
+            count = samples_in(feed)
             step = self._step(count)
             for start in range(0, count, step):
                 batch = {
@@ -64,7 +81,7 @@ class Feeds:
                 yield batch
             done += count
         if done == 0:
-            raise ValueError(f"no {self._what}")
+            raise NoSamplesError(f"no {self._what}")
 
     def _open(self, source: Data) -> tuple[Iterable[Any], int | None]:
         """The parts to go through, and how many samples they hold if that is cheap to know."""
@@ -78,14 +95,14 @@ class Feeds:
                     raise ValueError(f"no {self._what}: {path} holds no .npy or .npz file")
                 return _Files(files), None
             part = _read(path)
-            return [part], _count(self._as_feed(part))
+            return [part], samples_in(self._as_feed(part))
         if isinstance(source, (np.ndarray, Mapping)):
-            return [source], _count(self._as_feed(source))
+            return [source], samples_in(self._as_feed(source))
         if not isinstance(source, Iterable):
             name = type(source).__name__
             raise TypeError(f"data: expected a path, an array, a mapping or an iterable of these, not {name}")
         if isinstance(source, Sequence):
-            return source, sum(_count(self._as_feed(part)) for part in source)
+            return source, sum(samples_in(self._as_feed(part)) for part in source)
         return source, None
 
     def _as_feed(self, part: Any) -> Feed:
@@ -131,7 +148,15 @@ class _Files:
         return map(_read, self._files)
 
 
-def _count(feed: Feed) -> int:
+def is_partitioned(source: Any) -> bool:
+    """Whether `source` is a Dask collection or a list with one in it. Dask is not imported for the answer."""
+    return any(
+        type(each).__module__.partition(".")[0] == "dask" and hasattr(type(each), "__dask_graph__")
+        for each in (source if isinstance(source, (list, tuple)) else [source])
+    )
+
+
+def samples_in(feed: Feed) -> int:
     """Samples in `feed`; an input without any axis is one."""
     return next((len(array) for array in feed.values() if array.ndim), 1)
 
@@ -139,8 +164,8 @@ def _count(feed: Feed) -> int:
 def _refuse_nan(batch: Feed, start: int) -> None:
     for name, array in batch.items():
         if array.dtype.kind == "f" and np.isnan(array).any():
-            index = int(np.argmax(np.isnan(array).reshape(_count(batch), -1).any(axis=1)))
-            raise ValueError(f"input {name!r}: NaN in sample {start + index}")
+            index = int(np.argmax(np.isnan(array).reshape(samples_in(batch), -1).any(axis=1)))
+            raise SampleError(f"input {name!r}: NaN in", start + index, start + index)
 
 
 def _read(path: Path) -> Any:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._core import get_num_threads
 from ..scheme import Scheme
 from .methods import get_method
 from .observer import Observer, values_of
@@ -25,6 +27,7 @@ _LEAST_EXPONENT = -126  # numbers are multiplied by 2**-exponent in float32, and
 _STATE = struct.Struct("<4siqqff")  # magic, exponent, count, zeros, minimum, maximum; then the counts
 _MAGIC = b"QKH1"
 _CHUNK = 32768  # numbers binned at a time: what is computed on the way stays in L2
+_LEAST_PER_THREAD = 1 << 18  # numbers: several times what it costs to start a thread
 
 
 class HistogramObserver(Observer):
@@ -74,21 +77,38 @@ class HistogramObserver(Observer):
             return
         self._include(low, high, values.size)
         self._fit()
+        signed = bool(low < 0)
+        threads = min(get_num_threads(), values.size // _LEAST_PER_THREAD)
+        if threads > 1:
+            # NumPy's loops release the GIL; integers add up to the same in any order.
+            with ThreadPoolExecutor(threads) as pool:
+                found = list(pool.map(self._counted, np.array_split(values, threads), [signed] * threads))
+        else:
+            found = [self._counted(values, signed)]
+        for counts, zeros in found:
+            self.counts = self.counts + counts
+            self.zeros += zeros
+
+    def _counted(self, values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.int64], int]:
+        """Counts of `values` by bin, and how many are zero; none is below zero but where they are `signed`."""
         factor = np.float32(2.0**-self.exponent)
-        scaled = np.empty(min(values.size, _CHUNK), np.float32)
-        index = np.empty(scaled.size, np.intp)
+        counts = np.zeros(BINS, np.int64)
+        nonzero = 0
+        index = np.empty(min(values.size, _CHUNK), np.intp)
+        marked = np.empty(index.size, np.bool_)
         for start in range(0, values.size, _CHUNK):
             chunk = values[start : start + _CHUNK]
-            size = chunk.size
+            at, mark = index[: chunk.size], marked[: chunk.size]
             # A product with a power of two is exact, or so small that it truncates to 0 as the exact one would.
-            np.multiply(chunk, factor, out=scaled[:size])
-            index[:size] = scaled[:size]  # truncates
-            if low < 0:
-                np.subtract(index[:size], chunk < 0, out=index[:size])
+            np.multiply(chunk, factor, out=at, casting="unsafe")  # truncates
+            nonzero += int(np.count_nonzero(np.greater(chunk, 0, out=mark)))
+            if signed:
+                nonzero += int(np.count_nonzero(np.less(chunk, 0, out=mark)))
+                np.subtract(at, mark, out=at)
             if self.first:
-                index[:size] -= self.first
-            self.counts += np.bincount(index[:size], minlength=BINS)
-            self.zeros += size - int(np.count_nonzero(chunk))
+                np.subtract(at, self.first, out=at)
+            counts += np.bincount(at, minlength=BINS)
+        return counts, values.size - nonzero
 
     def merge(self, other: HistogramObserver) -> None:
         if not isinstance(other, HistogramObserver):
@@ -97,7 +117,7 @@ class HistogramObserver(Observer):
             return
         self._include(other.minimum, other.maximum, other.count)
         self._fit()
-        self.counts += _rebinned(other.counts, other.first, self.exponent - other.exponent, self.first)
+        self.counts = self.counts + _rebinned(other.counts, other.first, self.exponent - other.exponent, self.first)
         self.zeros += other.zeros
 
     def to_bytes(self) -> bytes:
@@ -129,6 +149,9 @@ class HistogramObserver(Observer):
         """Widens the bins, if they have to be, and moves the window so that it holds the extremes."""
         exponent = self.exponent
         low, high = min(float(self.minimum), 0.0), max(float(self.maximum), 0.0)
+        reach = max(high, -low)
+        if reach > 0:  # this end alone, below 2**e, needs bins of 2**(e - 11)
+            exponent = max(exponent, math.frexp(reach)[1] - BINS.bit_length() + 1)
         while _bin_of(high, exponent) - _bin_of(low, exponent) >= BINS:
             exponent += 1
         first = _bin_of(low, exponent)

@@ -32,6 +32,8 @@ class MovingAverageMinMaxObserver(Observer):
     `merge` raises TypeError: the order matters.
     """
 
+    mergeable = False
+
     def __init__(self) -> None:
         self.minimum = np.float32(np.inf)
         self.maximum = np.float32(-np.inf)

@@ -8,7 +8,7 @@ machines ends in the same bytes as one pass.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,11 +19,14 @@ __all__ = ["Observer", "values_of"]
 
 
 class Observer(ABC):
-    """Base of the observers. `minimum` and `maximum` are those of all numbers seen, `count` is how many."""
+    """Base of the observers. `minimum` and `maximum` are those of all numbers seen, `count` is how many. Where
+    `mergeable` is False the class is no monoid: `merge` raises TypeError. `copy.copy` gives a snapshot: attributes are
+    replaced, never changed in place."""
 
     minimum: np.float32
     maximum: np.float32
     count: int
+    mergeable: ClassVar[bool] = True
 
     @abstractmethod
     def update(self, array: ArrayLike) -> None:

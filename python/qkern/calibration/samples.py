@@ -2,55 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from .data import Feed
+from ..runtime.signature import InputSpec
+from .data import Feed, samples_in
 
-__all__ = ["KeptSamples"]
+__all__ = ["EvenSpread", "KeptSamples", "SampleSizes", "units_of"]
 
 _MOST_BYTES = 1 << 28
 
+T = TypeVar("T")
+
+
+class EvenSpread(Generic[T]):
+    """Keeps at most `limit` things (fewer where they are large) of all that are offered: every one at first, every
+    second when these get too many, every fourth, and so on. The choice depends on the order and the sizes alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.kept: list[T] = []
+        self._limit = limit
+        self._every = 1
+        self._seen = 0
+
+    def offer(self, size: int, make: Callable[[], T]) -> None:
+        """The next thing, of `size` bytes; `make` is called where it is to be kept."""
+        if self._seen % self._every == 0:
+            self.kept.append(make())
+            if len(self.kept) > max(min(self._limit, _MOST_BYTES // max(size, 1)), 1):
+                self.kept = self.kept[::2]
+                self._every *= 2
+        self._seen += 1
+
+
+def units_of(feed: Feed, cut: bool = True) -> list[Feed]:
+    """The samples of `feed`, each a feed, as views; `feed` itself where an input without a sample axis, or not `cut`,
+    keeps them together."""
+    if not cut or not all(array.ndim for array in feed.values()):
+        return [feed]
+    return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(samples_in(feed))]
+
+
+def _bytes_of(unit: Feed) -> int:
+    return sum(array.nbytes for array in unit.values())
+
 
 class KeptSamples:
-    """Keeps at most `limit` samples (fewer where they are large) of all that `add` sees: every one at first, every
-    second when these get too many, every fourth, and so on. Memory is constant, the choice depends on the order alone.
+    """Keeps at most `limit` samples, 256 MB at most, of all that `add` sees, evenly spread (`EvenSpread`).
 
     Feeds that can't be cut into samples (an input without a sample axis, or with a fixed one) are kept or not as they
     are.
     """
 
     def __init__(self, limit: int = 128, *, batch: int = 8, cut: bool = True) -> None:
-        self._limit = limit
+        self.limit = limit
+        self.cut = cut
         self._batch = batch
-        self._cut = cut
-        self._every = 1
-        self._seen = 0
-        self._kept: list[Feed] = []
+        self._spread: EvenSpread[Feed] = EvenSpread(limit)
+
+    @classmethod
+    def of(cls, inputs: Sequence[InputSpec], limit: int = 128) -> KeptSamples:
+        """For a model with these inputs: whole batches where it takes no others."""
+        fixed = [spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] is not None]
+        return cls(max(limit // max(fixed), 1), cut=False) if fixed else cls(limit)
 
     def __len__(self) -> int:
-        return sum(len(next(iter(feed.values()))) if self._cut else 1 for feed in self._kept)
+        return sum(samples_in(unit) if self.cut else 1 for unit in self._spread.kept)
 
     def add(self, feed: Feed) -> None:
         """Looks at the samples of `feed` and copies those to keep."""
-        self._cut = self._cut and all(array.ndim for array in feed.values())
-        count = len(next(iter(feed.values()))) if self._cut else 1
-        for index in range(count):
-            if self._seen % self._every == 0:
-                each = {name: array[index : index + 1] if self._cut else array for name, array in feed.items()}
-                self._kept.append({name: np.array(array) for name, array in each.items()})
-                size = sum(array.nbytes for array in self._kept[-1].values())
-                if len(self._kept) > max(min(self._limit, _MOST_BYTES // max(size, 1)), 1):
-                    self._kept = self._kept[::2]
-                    self._every *= 2
-            self._seen += 1
+        self.cut = self.cut and all(array.ndim for array in feed.values())
+        for unit in units_of(feed, self.cut):
+            self._spread.offer(_bytes_of(unit), lambda: {name: np.array(a) for name, a in unit.items()})  # noqa: B023
+
+    def replace(self, units: Iterable[Feed]) -> None:
+        """Keeps `units`, which were chosen elsewhere, and nothing else."""
+        self._spread.kept = list(units)
+        self.cut = self.cut and all(array.ndim for unit in self._spread.kept for array in unit.values())
 
     def __iter__(self) -> Iterator[Feed]:
         """The samples, a batch at a time where they have a sample axis."""
-        if not self._cut:
-            yield from self._kept
+        kept = self._spread.kept
+        if not self.cut:
+            yield from kept
             return
-        for start in range(0, len(self._kept), self._batch):
-            part = self._kept[start : start + self._batch]
+        for start in range(0, len(kept), self._batch):
+            part = kept[start : start + self._batch]
             yield {name: np.concatenate([feed[name] for feed in part]) for name in part[0]}
+
+
+class SampleSizes:
+    """How many samples went by, and their units' sizes as `runs` [(how many, bytes of each)]: what `EvenSpread` needs
+    to choose among samples that are elsewhere."""
+
+    def __init__(self, *, cut: bool = True) -> None:
+        self.samples = 0
+        self.runs: list[tuple[int, int]] = []
+        self._cut = cut
+
+    def add(self, feed: Feed) -> None:
+        """Looks at the samples of `feed`."""
+        self.samples += samples_in(feed)
+        for unit in units_of(feed, self._cut):
+            size = _bytes_of(unit)
+            if self.runs and self.runs[-1][1] == size:
+                self.runs[-1] = (self.runs[-1][0] + 1, size)
+            else:
+                self.runs.append((1, size))

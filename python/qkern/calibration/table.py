@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from ..atomic_file import write_atomically
 from ..scheme import QuantParams, Scheme
 from .histogram import HistogramObserver
 from .minmax import MinMaxObserver
@@ -84,22 +83,16 @@ class CalibrationTable(Mapping[str, Observer]):
         """Writes the table as .npz, in one step: a reader sees the old file or the new one. Raises OSError."""
         kinds = {cls: kind for kind, cls in OBSERVERS.items()}
         states = [observer.to_bytes() for observer in self.values()]
-        target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                np.savez_compressed(
-                    file,
-                    samples=np.int64(self.samples),
-                    names=np.array(list(self), np.str_),
-                    kinds=np.array([kinds[type(observer)] for observer in self.values()], np.str_),
-                    sizes=np.array([len(state) for state in states], np.int64),
-                    states=np.frombuffer(b"".join(states), np.uint8),
-                )
-            os.replace(temporary, target)
-        finally:
-            with suppress(OSError):  # already renamed, or never made
-                os.unlink(temporary)
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            samples=np.int64(self.samples),
+            names=np.array(list(self), np.str_),
+            kinds=np.array([kinds[type(observer)] for observer in self.values()], np.str_),
+            sizes=np.array([len(state) for state in states], np.int64),
+            states=np.frombuffer(b"".join(states), np.uint8),
+        )
+        write_atomically(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CalibrationTable:

@@ -13,10 +13,11 @@ import numpy as np
 from rich.console import Console
 
 from .. import golden
+from ..atomic_file import write_atomically
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
 from .machine import checks_by_tier, checks_table, describe_machine, machine_table
-from .output import npz, refuse_unwritable, write_file
+from .output import npz, refuse_unwritable
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        write_file(report_path, _report_of(quantized, model, output, data, report_path, threads))
+        write_atomically(report_path, _report_of(quantized, model, output, data, report_path, exclude, threads))
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -173,7 +174,7 @@ def run(model: Path, data: Path, output: Path | None, threads: int | None) -> No
             show(done, feeds.samples)
     results = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
     if output is not None:
-        write_file(output, npz(results))
+        write_atomically(output, npz(results))
     rows = [
         (name, str(array.dtype), str(list(array.shape)), *(f"{f(array):.4g}" for f in (np.min, np.mean, np.max)))
         for name, array in results.items()
@@ -204,7 +205,7 @@ def compare(
     with progress("comparing", _err()) as show:
         result = compare_models(float_model, int8_model, data, right, num_threads=threads, progress=show)
     if json_path is not None:
-        write_file(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
+        write_atomically(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
     out = _out()
     out.print(comparison_table(result))
     out.print(f"{result.samples} samples; tier {result.tier}, {result.num_threads} threads")
@@ -274,7 +275,7 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
     machine = describe_machine()
     if json_path is not None:
         figures = {"machine": machine, "threads": count, "rows": [each.as_dict() for each in (*kernels, of_model)]}
-        write_file(json_path, (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomically(json_path, (json.dumps(figures, indent=2) + "\n").encode())
     out = _out()
     out.print(speed_table(kernels))
     out.print(speed_table([of_model]))
@@ -295,24 +296,37 @@ def demo(target: str, threads: int | None) -> None:
 
 
 def _report_of(
-    quantized: QuantizedModel, model: Path, output: Path, data: Path | None, path: Path, threads: int | None
+    quantized: QuantizedModel,
+    model: Path,
+    output: Path,
+    data: Path | None,
+    path: Path,
+    exclude: tuple[str, ...],
+    threads: int | None,
 ) -> bytes:
     """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
     from ..report import analyze
     from ..report import compare as compare_models
-    from ..report.document import describe_quantization, render_html
+    from ..report.document import describe_quantization
+    from ..report.page import render_html
+    from ..report.weight_ranges import weight_ranges
 
     analysis = comparison = None
     if data is not None:
         method = None if quantized.method == "moving_average_minmax" else quantized.method
-        analysis = analyze(model, data, quantized.target, method, num_threads=threads)
+        with progress("report: errors per layer", _err()) as show:
+            analysis = analyze(model, data, quantized.target, method, exclude, num_threads=threads, progress=show)
         comparison = compare_models(model, output, data, num_threads=threads)
+    assert quantized.float_model is not None
+    assert quantized.corrected_model is not None
     described = describe_quantization(
         quantized.report,
         quantized.table,
         quantized.target.activation,
         method=quantized.method,
         equalized=quantized.equalized,
+        weights=weight_ranges(quantized.float_model, quantized.corrected_model, exclude),
+        budget=quantized.budget,
         analysis=analysis,
         comparison=comparison,
     )

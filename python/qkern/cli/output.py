@@ -1,21 +1,18 @@
-"""Files that a command writes: whole or not at all, and refused before the work where they can't be written."""
+"""Files that a command writes: refused before the work where they can't be written."""
 
 from __future__ import annotations
 
 import io
-import os
-import secrets
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["npz", "refuse_unwritable", "write_file"]
+__all__ = ["npz", "refuse_unwritable"]
 
 
 def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
@@ -42,15 +39,3 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes `path` in one step: a reader sees the old file or the new one. Raises OSError."""
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    finally:
-        with suppress(OSError):  # already renamed, or never made
-            os.unlink(temporary)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import HistogramObserver, KeptSamples, calibrate
+from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs
 from ..conversion import ChosenRanges, convert, tensors_to_observe
 from ..conversion.convert import prepared
 from ..conversion.plan import Layer, make_plan
@@ -55,12 +55,14 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The layers in the order of the graph; `sqnr_db` and `cosine` of the outputs with all of them in int8."""
+    """The layers in the order of the graph; `sqnr_db` and `cosine` of the outputs with all of them in int8. `table`:
+    histograms of the tensors, where the analysis made them."""
 
     layers: tuple[LayerError, ...]
     sqnr_db: float
     cosine: float
     samples: int
+    table: CalibrationTable | None = None
 
     def worst(self) -> list[LayerError]:
         """The layers, those that cost most alone first."""
@@ -99,7 +101,7 @@ def analyze(
     if graph is model:
         graph = graph.clone()
     fuse(graph)
-    kept = KeptSamples(samples)
+    kept = KeptSamples.of(input_specs(graph), samples)
     tensors = tensors_to_observe(graph, exclude)
     table = calibrate(
         graph, data, tensors, observer=HistogramObserver, num_threads=num_threads, progress=progress, keep=kept
@@ -110,7 +112,8 @@ def analyze(
         ranges = ChosenRanges(table)
         return convert(graph, ranges, preset, method=method, exclude={*excluded, *names})
 
-    return measure_layers(graph, kept, with_left, exclude=excluded, num_threads=num_threads, stage=stage)
+    found = measure_layers(graph, kept, with_left, exclude=excluded, num_threads=num_threads, stage=stage)
+    return dataclasses.replace(found, table=table)
 
 
 def measure_layers(
