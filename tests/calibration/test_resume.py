@@ -97,3 +97,23 @@ def test_kept_samples_are_evenly_spread_and_few():
     for _ in range(9):
         single.add({"flag": np.array(1.0), "x": np.zeros((3, 2))})
     assert 1 <= len(list(single)) <= 2
+
+
+def test_samples_to_fit_to_and_to_judge_by_are_not_the_same():
+    x, kept = np.arange(20, dtype=np.float32).reshape(20, 1), KeptSamples()
+    for part in np.split(x, [7, 8]):
+        kept.add({"x": part})
+    fitted, judging = kept.split(3)
+    seen = [np.concatenate([feed["x"] for feed in part]).ravel() for part in (fitted, judging)]
+    np.testing.assert_array_equal(seen[1], np.arange(2, 20, 3))
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), x.ravel())
+    assert [len(feed["x"]) for feed in fitted] == [8, 6]
+    whole = KeptSamples(cut=False)  # a model that takes batches of four
+    for number in range(4):
+        whole.add({"x": np.full((4, 1), number, np.float32)})
+    fitted, judging = whole.split(3)
+    assert [[int(feed["x"][0, 0]) for feed in part] for part in (fitted, judging)] == [[0, 1, 3], [2]]
+    few = KeptSamples()
+    few.add({"x": x[:2]})
+    for part in few.split(3):
+        np.testing.assert_array_equal(part[0]["x"], x[:2])

@@ -10,7 +10,6 @@ from qkern.conversion import ChosenRanges, convert
 from qkern.conversion.convert import prepared
 from qkern.conversion.input_grid import find_grids, move_inputs, restore_inputs
 from qkern.conversion.plan import make_plan
-from qkern.conversion.refine import split
 from qkern.fusion import constant_of
 from qkern.scheme import Scheme, quant_params
 from qkern.target import get_target
@@ -121,15 +120,3 @@ def test_a_grid_is_kept_where_it_brings_outputs_nearer(rng):
     assert grid.kept
     assert grid.after > grid.before + 1
     assert not report.left_float
-
-
-def test_samples_to_fit_to_and_to_judge_by_are_not_the_same():
-    x = np.arange(20, dtype=np.float32).reshape(20, 1)
-    fitted, judging = split([{"x": x[:7]}, {"x": x[7:8]}, {"x": x[8:]}])
-    seen = [np.concatenate([feed["x"] for feed in part]).ravel() for part in (fitted, judging)]
-    np.testing.assert_array_equal(seen[1], np.arange(2, 20, 3))
-    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), x.ravel())
-    assert max(len(feed["x"]) for feed in fitted) == 8
-    whole = [{"x": x, "y": np.float32(n)} for n in range(4)]  # y has no samples: feeds stay as they are
-    assert split(whole) == (whole[:2] + whole[3:], whole[2:3])
-    assert split(whole[:2]) == (whole[:2], whole[:2])

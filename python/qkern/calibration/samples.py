@@ -84,13 +84,21 @@ class KeptSamples:
 
     def __iter__(self) -> Iterator[Feed]:
         """The samples, a batch at a time where they have a sample axis."""
+        return iter(self._batches(self._spread.kept))
+
+    def split(self, every: int) -> tuple[list[Feed], list[Feed]]:
+        """All but every so many-th sample, and those: to fit to and to judge by. No sample is in both, unless there are
+        too few for that."""
         kept = self._spread.kept
+        others = kept[every - 1 :: every]
+        rest = self._batches([unit for i, unit in enumerate(kept) if i % every != every - 1])
+        return rest, self._batches(others) if others else rest
+
+    def _batches(self, units: list[Feed]) -> list[Feed]:
         if not self.cut:
-            yield from kept
-            return
-        for start in range(0, len(kept), self._batch):
-            part = kept[start : start + self._batch]
-            yield {name: np.concatenate([feed[name] for feed in part]) for name in part[0]}
+            return units
+        parts = [units[start : start + self._batch] for start in range(0, len(units), self._batch)]
+        return [{name: np.concatenate([feed[name] for feed in part]) for name in part[0]} for part in parts]
 
 
 class SampleSizes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..calibration import CalibrationTable
+from ..calibration import CalibrationTable, KeptSamples
 from ..target import Target
 from .adaround import round_weights
 from .bias_correction import correct_biases
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..calibration.data import Feed
     from ..scheme import Scheme
 
-__all__ = ["EFFORTS", "Refined", "Stage", "refine", "split"]
+__all__ = ["EFFORTS", "Refined", "Stage", "refine"]
 
 EFFORTS = ("fast", "balanced", "best")
 Stage: TypeAlias = "Callable[[str], object]"
@@ -46,8 +46,7 @@ _Rounding: TypeAlias = "Callable[[_Layers], dict[str, QuantizedWeight]]"
 
 _METHODS = ("auto", "mse", "percentile", "kl", "minmax")
 _JUDGES = 3  # every third sample
-_BATCH = 8
-_MOST_SEARCHED = 32  # samples that the range search runs again and again
+_MOST_SEARCHED = 4  # batches that the range search runs again and again
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +162,7 @@ class _Trial:
 def refine(
     model: ir.Model,
     table: CalibrationTable,
-    samples: Iterable[Feed],
+    samples: KeptSamples,
     target: Target,
     *,
     method: str,
@@ -181,7 +180,7 @@ def refine(
     correction begins.
     """
     say = stage if stage is not None else (lambda name: None)
-    fitted, judging = split(samples)
+    fitted, judging = samples.split(_JUDGES)
     trial = _Trial(model, judging, target, exclude, num_threads, say)
     best = _State(model, table, method)
     best.sqnr, best.noise = trial.noise(best)
@@ -203,7 +202,7 @@ def refine(
         best = trial.better(name, best, candidate)
         rounding = other if best is candidate else rounding
     if method_is_free and effort == "best":
-        best = _searched(trial, best, trial.with_outputs(model, fitted[: _MOST_SEARCHED // _BATCH]))
+        best = _searched(trial, best, trial.with_outputs(model, fitted[:_MOST_SEARCHED]))
     if best.weights:
         say("fit to all samples")
         layers.see(judging)
@@ -221,29 +220,6 @@ def refine(
         best.equalized,
         lambda without: trial.convert(best, without),
     )
-
-
-def split(samples: Iterable[Feed]) -> tuple[list[Feed], list[Feed]]:
-    """Samples to fit to and, every third one, to judge by: no sample is in both, unless there are less than three.
-
-    Feeds whose inputs all have the same number of rows are cut into their samples; others go one way as they are.
-    """
-    singles: list[Feed] = []
-    cut = True
-    for feed in samples:
-        sizes = {len(array) if array.ndim else 0 for array in feed.values()}
-        cut = cut and len(sizes) == 1 and 0 not in sizes
-        singles += [feed] if not cut else [{k: a[i : i + 1] for k, a in feed.items()} for i in range(sizes.pop())]
-    judging = singles[_JUDGES - 1 :: _JUDGES]
-    fitted = [feed for i, feed in enumerate(singles) if i % _JUDGES != _JUDGES - 1]
-    if not judging:
-        return fitted, fitted
-    return (_batched(fitted), _batched(judging)) if cut else (fitted, judging)
-
-
-def _batched(singles: list[Feed]) -> list[Feed]:
-    parts = [singles[start : start + _BATCH] for start in range(0, len(singles), _BATCH)]
-    return [{name: np.concatenate([feed[name] for feed in part]) for name in part[0]} for part in parts]
 
 
 def _planned(model: ir.Model, exclude: Collection[str]) -> tuple[ir.Model, Plan]:
