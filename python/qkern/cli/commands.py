@@ -113,6 +113,7 @@ def quantize(
             max_drop=max_drop,
             num_threads=threads,
             progress=show,
+            stage=show.stage,
         )
     quantized.save(output)
     report, out = quantized.report, _out()
