@@ -33,7 +33,7 @@ def test_int8_is_as_right_as_float_and_the_same_everywhere(
     images, _ = accuracy.load(case)
     step = len(images) // 100
     calibration, held_out = images[::step][:30], images[step // 2 :: max(step // 2, 1)][1:101]
-    quantized = qkern.quantize_model(shared / case.model, calibration, target)
+    quantized = qkern.quantize_model(shared / case.model, calibration, target, effort="fast")
     assert not quantized.report.left_float
     path = tmp_path / "int8.onnx"
     quantized.save(path)
@@ -52,3 +52,28 @@ def test_int8_is_as_right_as_float_and_the_same_everywhere(
             for threads in (1, 2):
                 other = qkern.Session(path, num_threads=threads).run(None, {"input": few})[0]
                 np.testing.assert_array_equal(other, outputs[: len(few)])
+
+
+@pytest.mark.parametrize("target", ["x86", "arm"])
+def test_corrections_gain_on_images_they_have_not_seen(target, accuracy, shared, onnxruntime_session, tmp_path):
+    case = next(case for case in accuracy.CASES if case.name == "resnet20_cifar10")
+    if accuracy.missing(case):
+        pytest.skip(accuracy.missing(case))
+    images, _ = accuracy.load(case)
+    for_calibration, others = accuracy.split(len(images))
+    held_out = images[others[::16]]
+    expected = qkern.Session(shared / case.model).run(None, {"input": held_out})[0]
+
+    def noise_db(outputs):
+        return 10 * np.log10(np.sum(expected**2) / np.sum((expected - outputs) ** 2))
+
+    reached = {}
+    for effort in ("fast", "balanced"):
+        quantized = qkern.quantize_model(shared / case.model, images[for_calibration], target, effort=effort)
+        assert not quantized.report.left_float
+        assert {step.kind for step in quantized.session().steps} <= {"int8", "convert"}
+        quantized.save(tmp_path / f"{effort}.onnx")
+        reached[effort] = noise_db(quantized.session().run(None, {"input": held_out})[0])
+    assert reached["balanced"] > max(reached["fast"] + 1.5, 30)
+    theirs = onnxruntime_session(tmp_path / "balanced.onnx").run(None, {"input": held_out})[0]
+    assert noise_db(theirs) == pytest.approx(reached["balanced"], abs=0.5)
