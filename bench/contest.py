@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,13 +17,18 @@ from qkern.timing import Timing, interleaved_timings
 from . import peaks
 from .exact import Deviation, deviation
 
-__all__ = ["Case", "Contestant", "Effort", "Row", "WrongAnswerError", "hold"]
+__all__ = ["Case", "Contestant", "Effort", "Row", "WrongAnswerError", "hold", "one_thread"]
 
 Array = NDArray[Any]
 OURS = "qkern"
 SLOW = 1.0  # seconds; what takes longer is far from the others, and its first call is all that is timed
 ROUNDED = 0.01  # largest share of codes that may be off by one in results that count as right
 FLOAT_TOLERANCE = 1e-4  # of the largest output: float libraries sum in different orders
+
+
+def one_thread(variant: str) -> str:
+    """The name of a variant that computes on one thread where the others have several."""
+    return f"{variant}, one thread".removeprefix(", ")
 
 
 class WrongAnswerError(Exception):
@@ -44,11 +50,14 @@ class Contestant:
     call: Callable[[], object]
     output: Callable[[], Array]
     tier: str = ""
+    threads: int = 0
 
     def before(self) -> None:
-        """Makes the tier active: what qkern doesn't pack follows it."""
+        """Makes the tier active, for what qkern doesn't pack follows it, and sets qkern's number of threads."""
         if self.tier:
             qkern.isa.use(self.tier)
+        if self.threads:
+            qkern.set_num_threads(self.threads)
 
     @property
     def name(self) -> str:
@@ -148,7 +157,7 @@ def hold(case: Case, threads: int, tiers: Sequence[str], effort: Effort) -> tupl
             print(f"left out: {case.op} {case.shape}: {error}", file=sys.stderr)
     quick = [each for each, _, seconds in checked if seconds <= SLOW]
     limits = list(_limits(case, threads, tiers))
-    with qkern.isa.use(qkern.isa.active()):  # undoes what `before` does
+    with _restored():
         timings = interleaved_timings(
             [*(each.call for each in quick), *(limit.call for limit in limits)],
             samples=effort.samples,
@@ -175,7 +184,7 @@ def check(
     contestant: Contestant, answers: Mapping[str, Array], clock: Callable[[], float] = time.perf_counter
 ) -> tuple[Deviation | None, float]:
     """How far a first call is from the answer, and its seconds. None for float results: close, or it raises."""
-    with qkern.isa.use(qkern.isa.active()):
+    with _restored():
         contestant.before()
         start = clock()
         contestant.call()
@@ -190,6 +199,17 @@ def check(
     if contestant.library == OURS and not found.exact:
         raise WrongAnswerError(f"{contestant.name}: {100 * found.wrong_share:.3g} % of the entries are wrong")
     return found, seconds
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Undoes what `before` does."""
+    threads = qkern.get_num_threads()
+    try:
+        with qkern.isa.use(qkern.isa.active()):
+            yield
+    finally:
+        qkern.set_num_threads(threads)
 
 
 def _nothing() -> None:

@@ -67,6 +67,7 @@ def main() -> int:
         document["peaks"][str(threads)] = overheads.peaks_of_machine(threads, effort)
         rows += measure(arguments.ops, arguments.shapes, modules, threads, arguments.tiers, effort)
     document["rows"] = [row.as_dict() for row in rows]
+    qkern.set_num_threads(1)
     document["overheads"] = overheads.measure() if "overheads" in arguments.ops else []
     document["seconds"] = round(time.monotonic() - start)
     write(document, arguments.output, arguments.publish)

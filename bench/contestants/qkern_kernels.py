@@ -1,8 +1,9 @@
-"""qkern, on every tier that is asked for."""
+"""qkern, on every tier that is asked for; where there are several threads, its main variant on one of them too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import qkern
 from qkern import _core
 
-from ..contest import OURS, Contestant
+from ..contest import OURS, Contestant, one_thread
 from ..operators import conv as conv_data
 from ..operators import elementwise as elementwise_data
 from ..operators import gemm as gemm_data
@@ -32,17 +33,21 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
         pairs = (("u8s8", data.a_u8), ("s8s8", data.a_s8))
         for name, a in pairs if tier != "scalar" else pairs[:1]:
             out = np.empty(shape, np.int32)
-            yield _ours(tier, f"{name} packed", "s32", name, partial(qkern.matmul, a, packed, out=out), out)
+            call = partial(qkern.matmul, a, packed, out=out)
+            contestant = _ours(tier, f"{name} packed", "s32", name, call, out, threads)
+            yield contestant
+            if name == "u8s8" and tier == tiers[0]:
+                yield from _on_one_thread(contestant)
         codes = np.empty(shape, np.uint8)
-        yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes)
+        yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes, threads)
         if tier != "scalar":
             out = np.empty(shape, np.int32)
             call = partial(qkern.matmul, data.a_u8, data.b_s8, out=out)
-            yield _ours(tier, "u8s8 unpacked", "s32", "u8s8", call, out)
+            yield _ours(tier, "u8s8 unpacked", "s32", "u8s8", call, out, threads)
     with qkern.isa.use(tiers[0]):
         dense = _core.Linear(np.ascontiguousarray(data.b_f32.T))
     real = np.empty(shape, np.float32)
-    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.a_f32, out=real), real)
+    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.a_f32, out=real), real, threads)
 
 
 def _linear(data: gemm_data.Data) -> qkern.QLinear:
@@ -61,15 +66,18 @@ def conv(data: conv_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
     for tier in tiers:
         out = np.empty(data.output_shape, np.uint8)
         call = partial(_conv(data, tier, "NHWC"), data.x_u8, out=out)
-        yield _ours(tier, "fused", "u8", "u8", call, out)
+        contestant = _ours(tier, "fused", "u8", "u8", call, out, threads)
+        yield contestant
+        if tier == tiers[0]:
+            yield from _on_one_thread(contestant)
     first = np.empty(_channels_first(data.output_shape), np.uint8)
     x = np.ascontiguousarray(data.x_u8.transpose(0, 3, 1, 2))
     call = partial(_conv(data, tiers[0], "NCHW"), x, out=first)
-    yield _ours(tiers[0], "fused NCHW", "u8", "u8", call, first.transpose(0, 2, 3, 1))
+    yield _ours(tiers[0], "fused NCHW", "u8", "u8", call, first.transpose(0, 2, 3, 1), threads)
     with qkern.isa.use(tiers[0]):
         dense = _core.Conv(data.w_f32, **_geometry(data))
     real = np.empty(data.output_shape, np.float32)
-    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.x_f32, out=real), real)
+    yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.x_f32, out=real), real, threads)
 
 
 def _channels_first(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -111,8 +119,19 @@ def elementwise(data: elementwise_data.Data, threads: int, tiers: Sequence[str])
     for tier in tiers:
         out = np.empty(data.x.shape, np.float32 if data.operator == "dequantize" else np.uint8)
         call = partial(function, data.x, data.scale, data.zero_point, out=out, **common)
-        yield _ours(tier, "", data.operator, "exact", call, elementwise_data.bits(out))
+        contestant = _ours(tier, "", data.operator, "exact", call, elementwise_data.bits(out), threads)
+        yield contestant
+        if tier == tiers[0]:
+            yield from _on_one_thread(contestant)
 
 
-def _ours(tier: str, variant: str, task: str, answer: str, call: Callable[[], object], output: Any) -> Contestant:
-    return Contestant(OURS, variant, task, answer, call, lambda: output, tier)
+def _ours(
+    tier: str, variant: str, task: str, answer: str, call: Callable[[], object], output: Any, threads: int
+) -> Contestant:
+    return Contestant(OURS, variant, task, answer, call, lambda: output, tier, threads)
+
+
+def _on_one_thread(contestant: Contestant) -> Iterator[Contestant]:
+    """The same call, so that what more threads bring is measured in the same rounds."""
+    if contestant.threads > 1:
+        yield replace(contestant, variant=one_thread(contestant.variant), threads=1)

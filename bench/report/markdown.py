@@ -7,6 +7,7 @@ from typing import Any
 
 from ..contest import OURS, Row
 from .summary import Summary, geometric_mean, rows_of, summaries
+from .targets import Check, checks
 
 __all__ = ["duration", "page", "table"]
 
@@ -14,17 +15,18 @@ NONE = "-"
 RIGHT = ("fastest right peer", "x right peer")
 
 
-def page(document: Mapping[str, Any], *, chart_name: str = "") -> str:
-    """Everything of a run but the samples, which the JSON has no room for either."""
+def page(document: Mapping[str, Any], *, chart_name: str = "", threads: Sequence[int] | None = None) -> str:
+    """Everything of a run but the samples, which the JSON has no room for either; `threads` leaves out other tables."""
     machine = document["machine"]
     parts = [f"# {machine['cpu']}, {machine['tier']}, {machine['date']}", about(document)]
     if chart_name:
         parts.append(f"![Speed of int8 relative to the fastest FP32]({chart_name})")
-    for threads in document["threads"]:
+    for of_threads in document["threads"] if threads is None else threads:
         for op, make in (("gemm", gemm), ("conv", conv), ("elementwise", elementwise)):
-            found = summaries(document, threads, op)
+            found = summaries(document, of_threads, op)
             if found:
-                parts.append(make(found, single(document, threads, op)))
+                parts.append(make(found))
+    parts += targets(checks(document))
     if document["overheads"]:
         parts += ["## Overheads", overheads(document["overheads"])]
     if any(document["peaks"].values()):
@@ -56,7 +58,7 @@ def about(document: Mapping[str, Any]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
+def gemm(found: Sequence[Summary]) -> str:
     """int32 output, then the fused layer."""
     tier = found[0].tier
     rows = []
@@ -75,7 +77,7 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
                 ratio(ours, sound),
                 named(each.fp32),
                 ratio(ours, each.fp32),
-                *scaling(each, one),
+                *scaling(each),
             ]
         )
     columns = [
@@ -91,7 +93,7 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
         "fastest FP32",
         "x FP32",
     ]
-    columns += scaling_column(one)
+    columns += scaling_column(found)
     rows.append(means(rows, columns))
     title = f"## GEMM, int32 output, GOPS ({tier}, {count(found)})"
     fused = [
@@ -120,9 +122,9 @@ def gemm(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
     )
 
 
-def conv(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
+def conv(found: Sequence[Summary]) -> str:
     columns = ["shape", "NHWC", "NCHW", "% of bound", "fastest peer", "x peer", *RIGHT, "fastest FP32", "x FP32"]
-    columns += scaling_column(one)
+    columns += scaling_column(found)
     parts = [f"## Convolution, uint8 to uint8, GOPS ({found[0].tier}, {count(found)})"]
     rows = []
     for each in found:
@@ -139,7 +141,7 @@ def conv(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
                 ratio(ours, sound),
                 named(each.fp32),
                 ratio(ours, each.fp32),
-                *scaling(each, one),
+                *scaling(each),
             ]
         )
     for group in dict.fromkeys(each.group for each in found):
@@ -148,8 +150,8 @@ def conv(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
     return "\n\n".join([*parts, *other_tiers(found)])
 
 
-def elementwise(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
-    columns = ["operator", "elements", "G/s", "% of bound", "fastest peer", "x peer", *scaling_column(one)]
+def elementwise(found: Sequence[Summary]) -> str:
+    columns = ["operator", "elements", "G/s", "% of bound", "fastest peer", "x peer", *scaling_column(found)]
     rows = [
         [
             each.group,
@@ -158,7 +160,7 @@ def elementwise(found: Sequence[Summary], one: Mapping[str, Summary]) -> str:
             bound(each.ours),
             named(each.peer(each.group.split()[0])),
             ratio(each.ours, each.peer(each.group.split()[0])),
-            *scaling(each, one),
+            *scaling(each),
         ]
         for each in found
     ]
@@ -179,6 +181,29 @@ def other_tiers(found: Sequence[Summary]) -> list[str]:
         of_tiers = [each.of(variant, tier) for tier in tiers]
         rows.append([name, *(cell for row in of_tiers for cell in (rate(row), percent(row)))])
     return ["On every tier:", table(columns, rows)]
+
+
+def targets(found: Sequence[Check]) -> list[str]:
+    """What was missed, with the reason where one is known."""
+    if not found:
+        return []
+    missed = [check for check in found if not check.reached]
+    reasons = list(dict.fromkeys(check.reason for check in missed if check.reason))
+    letters = {reason: chr(ord("a") + index) for index, reason in enumerate(reasons)}
+    rows = [
+        [check.what, check.shape, quotient(check.value), quotient(check.least), letters.get(check.reason, NONE)]
+        for check in missed
+    ]
+    said = [f"{len(found) - len(missed)} of {len(found)} figures that have a target reach it."]
+    if missed:
+        said.append(table(["what", "shape", "reached", "target: at least", "why"], rows))
+    if reasons:
+        said.append("\n".join(f"* {letters[reason]}: {reason}." for reason in reasons))
+    return ["## Targets missed", *said]
+
+
+def quotient(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f} %"
 
 
 def overheads(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -284,23 +309,13 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def scaling(each: Summary, one: Mapping[str, Summary]) -> list[str]:
-    """Speed over that on one thread, where that was measured too."""
-    if not one:
-        return []
-    single_one = one.get(f"{each.group} {each.shape}")
-    return [NONE if single_one is None else ratio(each.ours, single_one.ours)]
+def scaling(each: Summary) -> list[str]:
+    """Speed over that on one thread, in the same rounds."""
+    return [] if each.threads == 1 else [ratio(each.ours, each.on_one_thread)]
 
 
-def scaling_column(one: Mapping[str, Summary]) -> list[str]:
-    return ["x 1 thread"] if one else []
-
-
-def single(document: Mapping[str, Any], threads: int, op: str) -> dict[str, Summary]:
-    """The cases on one thread, to compare with; empty where `threads` is 1 or nothing is there."""
-    if threads == 1:
-        return {}
-    return {f"{each.group} {each.shape}": each for each in summaries(document, 1, op)}
+def scaling_column(found: Sequence[Summary]) -> list[str]:
+    return [] if found[0].threads == 1 else ["x 1 thread"]
 
 
 def means(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from math import exp, log
 from typing import Any
 
-from ..contest import OURS, Row
+from ..contest import OURS, Row, one_thread
 
 __all__ = ["Summary", "geometric_mean", "rows_of", "summaries"]
 
@@ -30,6 +30,11 @@ class Summary:
     @property
     def ours(self) -> Row | None:
         return self.of(MAIN[self.op])
+
+    @property
+    def on_one_thread(self) -> Row | None:
+        """The same as `ours`, on one thread: there where the case has several."""
+        return self.of(one_thread(MAIN[self.op]))
 
     def of(self, variant: str, tier: str = "") -> Row | None:
         """Ours in this variant, on the best tier unless another is named."""

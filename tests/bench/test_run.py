@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -13,7 +14,9 @@ import pytest
 import qkern
 
 from bench import compare, exactness, machine, peaks, run
-from bench.report import chart, markdown, publish, summary
+from bench.contest import Effort, hold
+from bench.contestants import qkern_kernels
+from bench.report import chart, markdown, publish, summary, targets
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +72,54 @@ def test_the_chart_shows_every_shape(document, tmp_path):
         assert each in text
 
 
-def test_scaling_is_over_the_run_with_one_thread(document):
+def test_scaling_is_over_one_thread_in_the_same_rounds(document):
     one = summary.rows_of(document)
     two = [replace(row, threads=2, seconds=row.seconds / 2) for row in one]
+    two += [replace(row, threads=2, variant="u8s8 packed, one thread") for row in one if row.variant == "u8s8 packed"]
     both = {**document, "threads": [1, 2], "rows": [row.as_dict() for row in (*one, *two)]}
     text = markdown.page(both)
     [found] = [each for each in summary.summaries(both, 2, "gemm") if each.shape == "3x5x7"]
-    assert markdown.scaling(found, markdown.single(both, 2, "gemm")) == ["2.00"]
+    assert markdown.scaling(found) == ["2.00"]
     assert "x 1 thread" in text
+
+
+def test_missed_targets_are_listed_with_a_reason(document):
+    rows = [row for row in summary.rows_of(document) if row.op == "gemm"]
+    [ours] = [row for row in rows if row.variant == "u8s8 packed" and row.tier == qkern.isa.available()[0]]
+    ours = replace(ours, tier="avx2", shape="1024x1024x1024", percent=90.0)
+    peer = replace(ours, library="onnxruntime", variant="MatMulInteger u8s8", tier="", wrong_share=0.5)
+    slow, fast = (replace(peer, seconds=factor * ours.seconds) for factor in (0.5, 2.0))
+    for other, lines in ((slow, 2), (fast, 0)):
+        rows = [row.as_dict() for row in (ours, other)]
+        run_of = {**document, "machine": {**document["machine"], "tiers": ["avx2"]}, "rows": rows}
+        found = [check for check in targets.checks(run_of) if not check.reached]
+        assert [check.what for check in found] == lines * ["int32 GEMM, x fastest peer"]
+        assert [(check.value, "saturates" in check.reason) for check in found] == lines * [
+            (pytest.approx(0.5, rel=1e-3), True)
+        ]
+        text = markdown.page(run_of)
+        assert text.count("| int32 GEMM, x fastest peer |") == lines
+        assert ("* a: the peer is wrong" in text) == bool(lines)
+    exact = replace(slow, wrong_share=0.0)
+    [single, _] = [c for c in targets.checks({**run_of, "rows": [ours.as_dict(), exact.as_dict()]}) if not c.reached]
+    assert single.reason == ""
+
+
+def test_reasons_name_records_that_exist():
+    for reason in targets.REASONS.values():
+        [number] = re.findall(r"\((\d{4})\)$", reason)
+        assert len(list((machine.ROOT / "docs" / "decisions").glob(f"{number}-*.md"))) == 1
+
+
+def test_with_several_threads_ours_is_measured_on_one_too():
+    before, tier = qkern.get_num_threads(), qkern.isa.active()
+    [case] = run.cases(["gemm"], "^3x5x7$", [qkern_kernels], 2, [tier])
+    names = {each.variant: each.threads for each in case.contestants}
+    assert names.pop("u8s8 packed, one thread") == 1
+    assert set(names.values()) == {2}
+    rows, _ = hold(case, 2, [tier], Effort(samples=1, seconds=0.001))
+    assert "u8s8 packed, one thread" in {row.variant for row in rows}
+    assert qkern.get_num_threads() == before
 
 
 def test_compare_sees_what_changed_and_what_is_noise(document):

@@ -191,3 +191,16 @@ def test_out_may_overlap(isa, rng):
 )
 def test_random(isa, x, scale, zero, dtype):
     check(x, scale, zero, dtype=dtype)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_arrays_that_no_cache_holds(isa, rng, axis):
+    shape = (1031, 1109)  # more than 4 MiB of floats: fetched ahead, in pieces
+    scale = np.float32(0.03) if axis is None else rng.uniform(0.02, 0.04, shape[axis]).astype(np.float32)
+    zero = 3 if axis is None else codes(rng, np.int8, shape[axis])
+    check(rng.standard_normal(shape, np.float32), scale, zero, axis=axis)
+    q = rng.integers(-(2**31), 2**31, shape, np.int32)
+    zero = np.int32(zero)
+    np.testing.assert_array_equal(
+        qkern.dequantize(q, scale, zero, axis=axis), oracle.dequantize(q, scale, zero, axis=axis)
+    )

@@ -159,3 +159,10 @@ def test_random(data):
     multiplier = data.draw(st.floats(2.0**-149, 2.0**127, width=32))
     zero = data.draw(st.sampled_from([*ends(dtype), int(codes(rng, dtype, ()))]))
     check(acc, multiplier, zero, dtype=dtype, bias=accumulators(rng, shape[-1]))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_arrays_that_no_cache_holds(rng, axis):
+    shape = (1031, 1109)  # more than 4 MiB of sums: fetched ahead, in pieces
+    multiplier = 1e-5 if axis is None else rng.uniform(1e-5, 2e-5, shape[axis]).astype(np.float32)
+    check(accumulators(rng, shape, 2**24), multiplier, 3, **({} if axis is None else {"axis": axis}))
