@@ -14,6 +14,7 @@ void bind_add(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
 void bind_lookup(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
+void bind_histogram(pybind11::module_& m);
 }  // namespace qkern::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -35,4 +36,5 @@ PYBIND11_MODULE(_core, m) {
   bind_pool(m);
   bind_lookup(m);
   bind_layout(m);
+  bind_histogram(m);
 }

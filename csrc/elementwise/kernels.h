@@ -11,6 +11,18 @@ struct AddParams {
   std::int32_t low, high;  // codes
 };
 
+struct Range {
+  float low, high;
+};
+
+inline constexpr std::int32_t histogram_bins = 2048;
+
+struct Binned {
+  Range range;
+  Index zeros;
+  bool outside;  // a number is in none of the bins, or is NaN: then `range` is not that of all
+};
+
 // Codes are int8 or uint8, as the DType beside the pointer says. Arrays are contiguous, `n` elements, aligned to their type.
 // `*_each`: one parameter per element (a channels-last row).
 struct Kernels {
@@ -33,6 +45,10 @@ struct Kernels {
   void (*max_into)(const void* x, DType dtype, Index n, void* y);
   // y += x, codes into int32, floats into float
   void (*add_into)(const void* x, DType dtype, Index n, void* y);
+  // lowest and highest: +inf and -inf of nothing, NaN twice where a number is NaN
+  Range (*extremes)(const float* x, Index n);
+  // bins[i] = floor(x * factor), mirrored below zero, minus `first` (see ops/histogram.h)
+  Binned (*find_bins)(const float* x, Index n, float factor, std::int32_t first, std::uint32_t* bins);
 };
 
 }  // namespace qkern::elementwise

@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "elementwise/histogram.h"
 #include "elementwise/kernels.h"
 #include "elementwise/rounding.h"
 
@@ -169,8 +170,9 @@ struct Loops {
 template <class Tag>
 constexpr Kernels make_kernels() {
   using L = Loops<Tag>;
-  return {&L::quantize,        &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize,
-          &L::requantize_each, &L::add,           &L::lookup,     &L::max_into,        &L::add_into};
+  using H = Histogram<typename Tag::Simd>;
+  return {&L::quantize, &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize, &L::requantize_each,
+          &L::add,      &L::lookup,        &L::max_into,   &L::add_into,        &H::extremes,   &H::find_bins};
 }
 
 }  // namespace

@@ -218,3 +218,10 @@ def test_a_million_numbers_take_a_few_milliseconds():
         observer.update(x)
         times.append(time.process_time() - start)
     assert min(times) < 0.05
+
+
+def test_copies_count_apart():
+    first = observed(HistogramObserver, np.float32([1, 2, 3]))
+    before = first.to_bytes()
+    copy.copy(first).update(np.float32([1, 2, 3]))
+    assert first.to_bytes() == before

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 import struct
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._core import get_num_threads
+from .._core import add_to_histogram
 from ..scheme import Scheme
 from .methods import get_method
-from .observer import Observer, values_of
+from .observer import Observer, extremes_of, values_of
 
 __all__ = ["BINS", "HistogramObserver"]
 
@@ -26,8 +25,6 @@ BINS = 2048
 _LEAST_EXPONENT = -126  # numbers are multiplied by 2**-exponent in float32, and 2**127 is the last power of two there
 _STATE = struct.Struct("<4siqqff")  # magic, exponent, count, zeros, minimum, maximum; then the counts
 _MAGIC = b"QKH1"
-_CHUNK = 32768  # numbers binned at a time: what is computed on the way stays in L2
-_LEAST_PER_THREAD = 1 << 18  # numbers: several times what it costs to start a thread
 
 
 class HistogramObserver(Observer):
@@ -72,43 +69,25 @@ class HistogramObserver(Observer):
         return folded
 
     def update(self, array: ArrayLike) -> None:
-        values, low, high = values_of(array)
-        if values.size == 0:
-            return
-        self._include(low, high, values.size)
+        values = values_of(array)
+        counts = self.counts.copy()  # a copy of this observer may share them
+        found = self._counted(values, counts)
+        if found is None:  # beyond the bins there are
+            self._include(*extremes_of(values), 0)
+            self._fit()
+            counts = self.counts.copy()
+            found = self._counted(values, counts)
+            assert found is not None
+        low, high, zeros = found
+        self.counts = counts
+        self.zeros += zeros
+        self._include(np.float32(low), np.float32(high), values.size)
         self._fit()
-        signed = bool(low < 0)
-        threads = min(get_num_threads(), values.size // _LEAST_PER_THREAD)
-        if threads > 1:
-            # NumPy's loops release the GIL; integers add up to the same in any order.
-            with ThreadPoolExecutor(threads) as pool:
-                found = list(pool.map(self._counted, np.array_split(values, threads), [signed] * threads))
-        else:
-            found = [self._counted(values, signed)]
-        for counts, zeros in found:
-            self.counts = self.counts + counts
-            self.zeros += zeros
 
-    def _counted(self, values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.int64], int]:
-        """Counts of `values` by bin, and how many are zero; none is below zero but where they are `signed`."""
-        factor = np.float32(2.0**-self.exponent)
-        counts = np.zeros(BINS, np.int64)
-        nonzero = 0
-        index = np.empty(min(values.size, _CHUNK), np.intp)
-        marked = np.empty(index.size, np.bool_)
-        for start in range(0, values.size, _CHUNK):
-            chunk = values[start : start + _CHUNK]
-            at, mark = index[: chunk.size], marked[: chunk.size]
-            # A product with a power of two is exact, or so small that it truncates to 0 as the exact one would.
-            np.multiply(chunk, factor, out=at, casting="unsafe")  # truncates
-            nonzero += int(np.count_nonzero(np.greater(chunk, 0, out=mark)))
-            if signed:
-                nonzero += int(np.count_nonzero(np.less(chunk, 0, out=mark)))
-                np.subtract(at, mark, out=at)
-            if self.first:
-                np.subtract(at, self.first, out=at)
-            counts += np.bincount(at, minlength=BINS)
-        return counts, values.size - nonzero
+    def _counted(self, values: NDArray[np.float32], counts: NDArray[np.int64]) -> tuple[float, float, int] | None:
+        """Adds to the counts; the extremes and the number of zeros. None where a number is in none of the bins."""
+        # A product with a power of two is exact, or so small that it truncates to 0 as the exact one would.
+        return add_to_histogram(values, 2.0**-self.exponent, self.first, counts)
 
     def merge(self, other: HistogramObserver) -> None:
         if not isinstance(other, HistogramObserver):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..scheme import Scheme
-from .observer import Observer, values_of
+from .observer import Observer, extremes_of, values_of
 
 __all__ = ["MinMaxObserver", "minmax_range"]
 
@@ -25,7 +25,8 @@ class MinMaxObserver(Observer):
         self.count = 0
 
     def update(self, array: ArrayLike) -> None:
-        values, low, high = values_of(array)
+        values = values_of(array)
+        low, high = extremes_of(values)
         if values.size:
             self._include(low, high, values.size)
 

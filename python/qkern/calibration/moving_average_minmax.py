@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..scheme import Scheme
-from .observer import Observer, values_of
+from .observer import Observer, extremes_of, values_of
 
 __all__ = ["MovingAverageMinMaxObserver", "moving_average_minmax_range"]
 
@@ -42,7 +42,8 @@ class MovingAverageMinMaxObserver(Observer):
         self.high = np.float32(0)
 
     def update(self, array: ArrayLike) -> None:
-        values, low, high = values_of(array)
+        values = values_of(array)
+        low, high = extremes_of(values)
         if values.size == 0:
             return
         if self.count == 0:

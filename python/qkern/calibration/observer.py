@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._core import extremes
 from ..scheme import QuantParams, Scheme, quant_params
 
-__all__ = ["Observer", "values_of"]
+__all__ = ["Observer", "extremes_of", "values_of"]
 
 
 class Observer(ABC):
@@ -80,20 +81,18 @@ class Observer(ABC):
             raise ValueError("nothing was observed yet")
 
 
-def values_of(array: ArrayLike) -> tuple[NDArray[np.float32], np.float32, np.float32]:
-    """The numbers of `array` as float32 in one dimension (a view where possible), their lowest and their highest.
-
-    An empty array has lowest +inf and highest -inf. Raises ValueError for NaN, infinity, or numbers that aren't real.
-    """
+def values_of(array: ArrayLike) -> NDArray[np.float32]:
+    """The numbers of `array` as float32, in one dimension: a view where possible. ValueError for complex ones."""
     source = np.asarray(array)
     if source.dtype.kind not in "fiub":
         raise ValueError(f"observers take real numbers, not {source.dtype}")
     with np.errstate(over="ignore"):
-        values = source.astype(np.float32, copy=False).ravel(order="K")
-    if values.size == 0:
-        return values, np.float32(np.inf), np.float32(-np.inf)
-    low, high = values.min(), values.max()  # NaN goes through both
-    if not (np.isfinite(low) and np.isfinite(high)):
-        what = "NaN" if np.isnan(low) else "infinity"
-        raise ValueError(f"{what} in the data")
-    return values, low, high
+        return source.astype(np.float32, copy=False).ravel(order="K")
+
+
+def extremes_of(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
+    """Lowest and highest number, +inf and -inf of nothing. Raises ValueError for NaN or infinity."""
+    low, high = map(np.float32, extremes(values))
+    if values.size and not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{'NaN' if np.isnan(low) else 'infinity'} in the data")
+    return low, high
