@@ -36,14 +36,15 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   return output.finish();
 }
 
-// One multiplier, no axis named, the whole range of codes.
+// One multiplier, the whole range of codes.
 PyObject* fast_requantize(const Arguments& arguments) {
   PyObject *const dtype = arguments[3], *const axis = arguments[4], *const bias = arguments[5], *const clamp = arguments[6];
   const py::array input = exact_array(arguments[0]);
   if (!input || fast_dtype(input) != DType::Int32 || !is_dense(input) || input.size() > most_elements) return nullptr;
   const auto to = fast_codes(dtype);
   const auto multiplier = fast_scale(arguments[1]);
-  if (!to || !multiplier || axis != nullptr || !is_absent(clamp)) return nullptr;
+  const bool has_axis = axis == nullptr || fast_integer(axis, -input.ndim(), input.ndim() - 1);
+  if (!to || !multiplier || !has_axis || !is_absent(clamp)) return nullptr;
   const auto zero = fast_zero_point(arguments[2], *to);
   const auto offset = fast_integer(bias == Py_None ? nullptr : bias, INT32_MIN, INT32_MAX);
   if (!zero || !offset) return nullptr;

@@ -1,6 +1,7 @@
 #include "bindings/fast_call.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace qkern::bindings {
 namespace {
@@ -10,6 +11,12 @@ template <class T>
 PyObject* scalar_type() {
   static PyObject* const type = py::object(py::dtype::of<T>().attr("type")).release().ptr();
   return type;
+}
+
+template <class... T>
+bool is_scalar(PyObject* argument) {
+  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(argument));
+  return ((type == scalar_type<T>()) || ...);
 }
 
 }  // namespace
@@ -73,6 +80,26 @@ py::array fast_result(PyObject* out, py::ssize_t rank, const py::ssize_t* shape,
                     given.writeable() && is_dense(given) &&
                     std::none_of(inputs.begin(), inputs.end(), [&](const py::array* input) { return overlap(given, *input); });
   return fits ? given : py::reinterpret_steal<py::array>(py::handle());
+}
+
+std::optional<float> fast_scale(PyObject* argument) {
+  if (argument == nullptr) return std::nullopt;
+  double number = 0;
+  if (PyFloat_CheckExact(argument) || is_scalar<double>(argument)) number = PyFloat_AS_DOUBLE(argument);  // np.float64 is a float
+  else if (is_scalar<float>(argument)) number = PyFloat_AsDouble(argument);
+  else return std::nullopt;
+  const auto value = static_cast<float>(number);
+  if (!(value > 0) || value > std::numeric_limits<float>::max()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::int32_t> fast_integer(PyObject* argument, std::int64_t low, std::int64_t high) {
+  if (argument == nullptr) return 0;
+  if (!PyLong_CheckExact(argument) && !is_scalar<std::int8_t, std::uint8_t, std::int32_t, std::int64_t>(argument)) return std::nullopt;
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(argument, &overflow);
+  if (overflow != 0 || value < low || value > high) return std::nullopt;
+  return static_cast<std::int32_t>(value);
 }
 
 std::optional<DType> fast_codes(PyObject* argument) {

@@ -3,7 +3,7 @@
 // pybind11's argument loading and the general checks take about a microsecond, more than a small kernel. `add_fast_call` puts a
 // function of the C API before one that pybind11 has bound. It sorts the arguments by parameter and tries `Fast`, which either
 // computes, or returns nullptr without having changed anything; then the bound function gets the same call. So a short way handles
-// what it recognises at a glance (exact arrays, dense, Python's numbers) and knows nothing of conversions or errors. It keeps the GIL:
+// what it recognises at a glance (exact arrays, dense, plain numbers) and knows nothing of conversions or errors. It keeps the GIL:
 // releasing it costs as much as small work, and anything larger goes the general way.
 #pragma once
 
@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
-#include <limits>
 #include <optional>
 #include <string>
 
@@ -83,22 +82,10 @@ std::optional<DType> fast_dtype(const py::array& array);
 // inputs; else a null object.
 py::array fast_result(PyObject* out, py::ssize_t rank, const py::ssize_t* shape, DType dtype, std::initializer_list<const py::array*> inputs);
 
-// A Python float that makes a valid scale.
-inline std::optional<float> fast_scale(PyObject* argument) {
-  if (argument == nullptr || !PyFloat_CheckExact(argument)) return std::nullopt;
-  const auto value = static_cast<float>(PyFloat_AS_DOUBLE(argument));
-  if (!(value > 0) || value > std::numeric_limits<float>::max()) return std::nullopt;
-  return value;
-}
-// A Python int in [low, high]; 0 where it was left out.
-inline std::optional<std::int32_t> fast_integer(PyObject* argument, std::int64_t low, std::int64_t high) {
-  if (argument == nullptr) return 0;
-  if (!PyLong_CheckExact(argument)) return std::nullopt;
-  int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(argument, &overflow);
-  if (overflow != 0 || value < low || value > high) return std::nullopt;
-  return static_cast<std::int32_t>(value);
-}
+// A Python float, np.float64 or np.float32 that makes a valid scale.
+std::optional<float> fast_scale(PyObject* argument);
+// A Python int or one of NumPy's int8, uint8, int32 and int64, in [low, high]; 0 where it was left out.
+std::optional<std::int32_t> fast_integer(PyObject* argument, std::int64_t low, std::int64_t high);
 inline std::optional<std::int32_t> fast_zero_point(PyObject* argument, DType dtype) {
   if (dtype == DType::Int32) return fast_integer(argument, INT32_MIN, INT32_MAX);
   return fast_integer(argument, lowest(dtype), highest(dtype));

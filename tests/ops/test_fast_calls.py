@@ -43,6 +43,31 @@ def test_elementwise(isa, shape, dtype):
         assert_same(qkern.requantize(acc, 0.0004, 5, dtype=dtype, bias=bias), expected)
 
 
+@pytest.mark.parametrize("number", [float, np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("integer", [int, np.int8, np.uint8, np.int16, np.int32, np.int64])
+def test_numbers_of_numpy(number, integer):
+    x = RNG.normal(0, 9, 99).astype(np.float32)
+    acc = RNG.integers(-(1 << 20), 1 << 20, (9, 11), np.int32)
+    scale, zero, last = number(0.07), integer(5), integer(1)
+    assert_same(qkern.quantize(x, scale, zero), qkern.quantize(general(x), scale, zero))
+    assert_same(qkern.dequantize(acc, scale, zero), qkern.dequantize(general(acc), scale, zero))
+    expected = qkern.requantize(general(acc), scale, 5, bias=zero, axis=last)
+    assert_same(qkern.requantize(acc, scale, zero, bias=zero, axis=last), expected)
+    for wrong in (number(-0.5), number("nan"), number("inf"), number(0)):
+        for call in (qkern.quantize, qkern.requantize):
+            with pytest.raises(ValueError, match=r"finite and greater than 0"):
+                call(x if call is qkern.quantize else acc, wrong)
+    with pytest.raises(ValueError, match="axis"):
+        qkern.requantize(acc, scale, axis=integer(2))
+
+
+def test_zero_points_outside_their_type():
+    x = np.zeros(3, np.float32)
+    for wrong in (np.int32(128), np.int64(-129), np.uint8(200), 128):
+        with pytest.raises(ValueError, match="zero_point"):
+            qkern.quantize(x, 1.0, wrong)
+
+
 @pytest.mark.parametrize(
     "shape", [(3, 5, 7), (1, 1, 1), (1, 64, 33), (40, 40, 40), (41, 40, 40), (0, 3, 4), (3, 0, 4), (3, 4, 0)]
 )
