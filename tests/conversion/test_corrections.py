@@ -1,6 +1,7 @@
 """Corrections: what each promises, on layers small enough to know the answer, and that only what helps is kept."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -176,7 +177,7 @@ def test_equalization_keeps_the_function_and_evens_out_the_ranges(case, rng):
     x = rng.normal(size=(32, 3, 8, 8)).astype(np.float32)
     copy, plan, _ = planned(model)
     before = observe_channels(copy, plan, feeds(x, "x"))
-    changed = equalize(copy, plan, before)
+    changed = equalize(copy, plan, before, get_target("x86").weight)
     assert changed
     expected, result = run(model, {"x": x}), run(copy, {"x": x})
     assert np.abs(result - expected).max() < 1e-4 * np.abs(expected).max()
@@ -187,6 +188,26 @@ def test_equalization_keeps_the_function_and_evens_out_the_ranges(case, rng):
         for each in (model, copy)
     )
     assert np.square(better - expected).sum() < np.square(plain - expected).sum()
+
+
+@pytest.mark.parametrize("case", EQUALIZED)
+def test_with_a_scale_per_tensor_rows_of_weights_are_evened_out_too(case, rng):
+    model = uneven(EQUALIZED[case], rng)
+    x = rng.normal(size=(32, 3, 8, 8)).astype(np.float32)
+    x86 = get_target("x86")
+    per_tensor = replace(x86, weight=replace(x86.weight, per_channel=False))
+    errors = []
+    for scheme in (None, x86.weight, per_tensor.weight):
+        copy, plan, _ = planned(model)
+        if scheme is not None:
+            assert equalize(copy, plan, observe_channels(copy, plan, feeds(x, "x")), scheme)
+        expected, result = run(model, {"x": x}), run(copy, {"x": x})
+        assert np.abs(result - expected).max() < 1e-4 * np.abs(expected).max()
+        quantized = qkern.quantize_model(copy, x, per_tensor, "minmax", effort="fast")
+        errors.append(np.square(quantized.session().run(None, {"x": x})[0] - expected).sum())
+    plain, of_channels, of_tensors = errors
+    assert of_tensors <= 1.001 * of_channels
+    assert of_tensors < plain / 2
 
 
 def test_a_channel_that_reaches_its_bound_keeps_it(rng):
@@ -205,7 +226,7 @@ def test_a_channel_that_reaches_its_bound_keeps_it(rng):
 def test_other_functions_pass_no_factor_on(body, rng):
     copy, plan, _ = planned(uneven(body, rng))
     x = rng.normal(size=(8, 3, 8, 8)).astype(np.float32)
-    assert equalize(copy, plan, observe_channels(copy, plan, feeds(x, "x"))) == []
+    assert equalize(copy, plan, observe_channels(copy, plan, feeds(x, "x")), get_target("x86").weight) == []
 
 
 @pytest.mark.parametrize("target", ["x86", "arm"])

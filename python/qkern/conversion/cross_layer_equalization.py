@@ -11,6 +11,10 @@ connected channels, for the least sum over the layers that read it of
     relative noise = (step² / 12  sum_c |W_c|² / s_c²  +  sum_o step_o² / 12  sum_c s_c² E[x_c²]) / E[y²]
 
 the first term the rounding of the tensor (step = widest s_c range_c / 255), the second that of the weights of W / s.
+
+Where weights have one scale per tensor, rows of the first layer get ranges nearer to each other too: the noise of its
+weights counts as well, relative to the scaled rows, and factors are those above times (range of its row / range of the
+columns that read it)^-beta, of which the paper's are alpha 0, beta 1/2.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..fusion import constant_of
 from ..fusion.constant import add_initializer
+from ..scheme import Scheme
 from .channels import Channels, find_channels
 from .plan import Layer, Plan
 from .windows import weight_rows
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["ChannelRanges", "Equalized", "equalize", "observe_channels"]
 
 _ALPHAS = np.arange(9) / 8
+_COARSE_ALPHAS = _BETAS = np.arange(5) / 4  # where there are two exponents
 _MOST_FACTOR = 64.0
 _ROUNDS = 2
 
@@ -83,16 +89,16 @@ def observe_channels(
     }
 
 
-def equalize(model: ir.Model, plan: Plan, ranges: Mapping[str, ChannelRanges]) -> list[Equalized]:
-    """Scales weights and biases of `model` (float, in place). Its function stays, up to rounding, for numbers that
-    don't go beyond those in `ranges`. Returns the tensors that changed."""
+def equalize(model: ir.Model, plan: Plan, ranges: Mapping[str, ChannelRanges], scheme: Scheme) -> list[Equalized]:
+    """Scales weights and biases of `model` (float, in place), for weights of this `scheme`. The model's function stays,
+    up to rounding, for numbers that don't go beyond those in `ranges`. Returns the tensors that changed."""
     channels = find_channels(model, plan, {name: each.maximum for name, each in ranges.items()})
     tensors = [value for value in channels.of if str(value.name) in ranges]
     factors = np.ones(channels.lowest.size)
     groups = _connected(channels, tensors)
     for _ in range(_ROUNDS):
         for group in groups:
-            _choose(group, factors, channels, ranges)
+            _choose(group, factors, channels, ranges, scheme)
     for layer in channels.layers:
         _apply(model, layer, channels, factors)
     changed = []
@@ -120,9 +126,13 @@ def _connected(channels: Channels, tensors: list[ir.Value]) -> list[list[ir.Valu
 
 
 def _choose(
-    group: list[ir.Value], factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+    group: list[ir.Value],
+    factors: NDArray[np.float64],
+    channels: Channels,
+    ranges: Mapping[str, ChannelRanges],
+    scheme: Scheme,
 ) -> None:
-    """Sets the factors of the group's channels to those of the best alpha."""
+    """Sets the factors of the group's channels to the best ones of those that are tried."""
     indices = np.unique(np.concatenate([channels.of[value] for value in group]))
     free = indices[channels.highest[indices] > channels.lowest[indices]]
     if free.size == 0:
@@ -132,16 +142,55 @@ def _choose(
         maximum = ranges[str(value.name)].maximum
         if maximum.max() > 0:
             np.maximum.at(reach, channels.of[value], maximum / maximum.max())
-    readers = [layer for layer in channels.layers if layer.node.inputs[layer.activations[0]] in set(group)]
+    layers = [layer for layer in channels.layers if layer.node.inputs[layer.activations[0]] in set(group)]
+    candidates = [_limited(reach) ** -alpha for alpha in _ALPHAS]
+    if not scheme.per_channel:
+        makers = [
+            layer
+            for layer in channels.layers
+            if layer.node.outputs[0] in channels.of and _makes(layer, channels, indices)
+        ]
+        uneven = _unevenness(makers, layers, factors, channels)
+        candidates = [
+            _limited(reach) ** -alpha * _limited(uneven) ** -beta for alpha in _COARSE_ALPHAS for beta in _BETAS
+        ]
+        layers += [layer for layer in makers if layer not in layers]
     best, least = factors[free].copy(), np.inf
-    for alpha in _ALPHAS:
-        wanted = np.maximum(reach[free], 1 / _MOST_FACTOR) ** -alpha
-        factors[free] = np.clip(wanted, channels.lowest[free], channels.highest[free])
-        noise = sum(_noise(layer, factors, channels, ranges) for layer in readers)
+    for wanted in [factors, *candidates]:
+        factors[free] = np.clip(wanted[free], channels.lowest[free], channels.highest[free])
+        noise = sum(_noise(layer, factors, channels, ranges, scheme) for layer in layers)
         noise += sum(_rounding(value, factors, channels, ranges) for value in group)
         if noise < least:
             best, least = factors[free].copy(), noise
     factors[free] = best
+
+
+def _limited(relative: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(relative, 1 / _MOST_FACTOR)
+
+
+def _makes(layer: Layer, channels: Channels, indices: NDArray[np.intp]) -> bool:
+    return bool(np.isin(channels.of[layer.node.outputs[0]], indices).any())
+
+
+def _unevenness(
+    makers: list[Layer], readers: list[Layer], factors: NDArray[np.float64], channels: Channels
+) -> NDArray[np.float64]:
+    """Of each factor: the range of the rows that make its channel over that of the columns that read it, to be evened
+    out; the largest is 1. With the factors that the other sides of these layers have now."""
+    rows, columns = np.zeros(factors.size), np.zeros(factors.size)
+    for layer in makers:
+        weight = _scaled(layer, factors, channels, up=False)
+        widest = np.abs(weight).max(axis=(2, 3)).reshape(-1)
+        np.maximum.at(rows, channels.of[layer.node.outputs[0]], widest / max(float(widest.max()), 1e-300))
+    for layer in readers:
+        weight = _scaled(layer, factors, channels, down=False)
+        widest = np.abs(weight).max(axis=(1, 3)).reshape(-1)
+        value = layer.node.inputs[layer.activations[0]]
+        assert value is not None
+        np.maximum.at(columns, channels.of[value], widest / max(float(widest.max()), 1e-300))
+    ratio = np.where(rows > 0, rows, 1.0) / _limited(np.where(columns > 0, columns, 1.0))
+    return np.asarray(ratio / ratio.max())
 
 
 def _step(
@@ -162,25 +211,51 @@ def _rounding(
     return 0.0 if power == 0 else step**2 / 12 * float((factors[channels.of[value]] ** -2.0).sum()) / power
 
 
+def _scaled(
+    layer: Layer, factors: NDArray[np.float64], channels: Channels, *, up: bool = True, down: bool = True
+) -> NDArray[np.float64]:
+    """The layer's weight, [groups, rows, channels, window], rows times the factors of its output (`up`), columns over
+    those of its input (`down`)."""
+    rows = weight_rows(layer)
+    x, y = layer.node.inputs[layer.activations[0]], layer.node.outputs[0]
+    assert rows is not None
+    assert x is not None
+    groups, count, _ = rows.rows.shape
+    below = factors[channels.of[x]] if x in channels.of else np.ones(groups)
+    above = factors[channels.of[y]] if y in channels.of else np.ones(groups * count)
+    weight = rows.rows.astype(np.float64).reshape(groups, count, below.size // groups, -1)
+    if up:
+        weight = weight * above.reshape(groups, count, 1, 1)
+    return np.asarray(weight / below.reshape(groups, 1, -1, 1) if down else weight)
+
+
 def _noise(
-    layer: Layer, factors: NDArray[np.float64], channels: Channels, ranges: Mapping[str, ChannelRanges]
+    layer: Layer,
+    factors: NDArray[np.float64],
+    channels: Channels,
+    ranges: Mapping[str, ChannelRanges],
+    scheme: Scheme,
 ) -> float:
     """Relative noise at the output of a layer, in its own units before any factor of the output."""
-    value = layer.node.inputs[layer.activations[0]]
-    rows = weight_rows(layer)
+    value, y = layer.node.inputs[layer.activations[0]], layer.node.outputs[0]
     assert value is not None
-    assert rows is not None
-    groups, _, size = rows.rows.shape
+    if str(value.name) not in ranges or value not in channels.of:
+        return 0.0
+    weight = _scaled(layer, factors, channels, up=False, down=False)
+    groups = len(weight)
     own = factors[channels.of[value]].reshape(groups, 1, -1, 1)  # [groups, 1, channels per group, 1]
-    weight = rows.rows.astype(np.float64).reshape(groups, -1, own.shape[2], size // own.shape[2])
     power = ranges[str(value.name)].power.reshape(own.shape)
     signal = float((weight**2 * power).sum())
     if signal == 0:
         return 0.0
     from_tensor = _step(value, factors, channels, ranges) ** 2 / 12 * float((weight**2 / own**2).sum())
-    steps = np.abs(weight / own).max(axis=(2, 3)) / 127
+    up = factors[channels.of[y]].reshape(groups, -1) if y in channels.of else np.ones(weight.shape[:2])
+    steps = up * np.abs(weight / own).max(axis=(2, 3)) / 127
+    if not scheme.per_channel:
+        steps = np.full(steps.shape, steps.max())
+    steps /= up
     from_weights = float((steps**2).sum(axis=1) @ (own**2 * power).sum(axis=(1, 2, 3))) / 12 * weight.shape[3]
-    return (from_tensor + from_weights) / signal
+    return float((from_tensor + from_weights) / signal)
 
 
 def _apply(model: ir.Model, layer: Layer, channels: Channels, factors: NDArray[np.float64]) -> None:
@@ -195,9 +270,7 @@ def _apply(model: ir.Model, layer: Layer, channels: Channels, factors: NDArray[n
     down = factors[channels.of[x]] if x in channels.of else np.ones(1)
     if (up == 1).all() and (down == 1).all():
         return
-    groups, count, size = rows.rows.shape
-    scaled = rows.rows.astype(np.float64).reshape(groups, count, -1, size // (down.size // groups or 1))
-    scaled = scaled * up.reshape(groups, count, 1, 1) / down.reshape(groups, 1, -1, 1)
+    scaled = _scaled(layer, factors, channels).reshape(rows.rows.shape)
     name = str(node.inputs[layer.weight].name)  # type: ignore[union-attr]
     weight = rows.restore(scaled.astype(np.float32))
     node.replace_input_with(layer.weight, add_initializer(model.graph, f"{name}.equalized", weight))

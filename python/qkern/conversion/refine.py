@@ -352,7 +352,8 @@ def _equalized(
     """With bias correction on both sides: without it, what it would take away hides the rest."""
     trial.stage("cross-layer equalization")
     model, plan = layers.planned()
-    changed = equalize(model, plan, observe_channels(model, plan, layers.moved(samples), num_threads=trial.threads))
+    ranges = observe_channels(model, plan, layers.moved(samples), num_threads=trial.threads)
+    changed = equalize(model, plan, ranges, trial.target.weight)
     if not changed:
         return best, layers
     others = _Layers(trial, model, samples, covariance=layers.covariance, grids=layers.grids)
