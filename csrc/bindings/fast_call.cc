@@ -13,6 +13,12 @@ PyObject* scalar_type() {
   return type;
 }
 
+// An array of no dimension, which is how ONNX's parameters come; else a null object.
+py::array single(PyObject* argument) {
+  py::array array = exact_array(argument);
+  return array && array.ndim() == 0 && is_dense(array) ? array : py::reinterpret_steal<py::array>(py::handle());
+}
+
 template <class... T>
 bool is_scalar(PyObject* argument) {
   PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(argument));
@@ -87,6 +93,7 @@ std::optional<float> fast_scale(PyObject* argument) {
   double number = 0;
   if (PyFloat_CheckExact(argument) || is_scalar<double>(argument)) number = PyFloat_AS_DOUBLE(argument);  // np.float64 is a float
   else if (is_scalar<float>(argument)) number = PyFloat_AsDouble(argument);
+  else if (const py::array array = single(argument); array && fast_dtype(array) == DType::Float32) number = *static_cast<const float*>(array.data());
   else return std::nullopt;
   const auto value = static_cast<float>(number);
   if (!(value > 0) || value > std::numeric_limits<float>::max()) return std::nullopt;
@@ -95,9 +102,20 @@ std::optional<float> fast_scale(PyObject* argument) {
 
 std::optional<std::int32_t> fast_integer(PyObject* argument, std::int64_t low, std::int64_t high) {
   if (argument == nullptr) return 0;
-  if (!PyLong_CheckExact(argument) && !is_scalar<std::int8_t, std::uint8_t, std::int32_t, std::int64_t>(argument)) return std::nullopt;
   int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(argument, &overflow);
+  long long value = 0;
+  if (const py::array array = single(argument)) {
+    switch (fast_dtype(array).value_or(DType::Float32)) {
+      case DType::Int8: value = *static_cast<const std::int8_t*>(array.data()); break;
+      case DType::Uint8: value = *static_cast<const std::uint8_t*>(array.data()); break;
+      case DType::Int32: value = *static_cast<const std::int32_t*>(array.data()); break;
+      default: return std::nullopt;
+    }
+  } else if (PyLong_CheckExact(argument) || is_scalar<std::int8_t, std::uint8_t, std::int32_t, std::int64_t>(argument)) {
+    value = PyLong_AsLongLongAndOverflow(argument, &overflow);
+  } else {
+    return std::nullopt;
+  }
   if (overflow != 0 || value < low || value > high) return std::nullopt;
   return static_cast<std::int32_t>(value);
 }

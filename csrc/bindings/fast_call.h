@@ -82,9 +82,10 @@ std::optional<DType> fast_dtype(const py::array& array);
 // inputs; else a null object.
 py::array fast_result(PyObject* out, py::ssize_t rank, const py::ssize_t* shape, DType dtype, std::initializer_list<const py::array*> inputs);
 
-// A Python float, np.float64 or np.float32 that makes a valid scale.
+// A Python float, np.float64 or np.float32 (or a float32 array of no dimension) that makes a valid scale.
 std::optional<float> fast_scale(PyObject* argument);
-// A Python int or one of NumPy's int8, uint8, int32 and int64, in [low, high]; 0 where it was left out.
+// A Python int or one of NumPy's int8, uint8, int32 and int64 (or an array of no dimension of the first three), in [low, high]; 0 where it was left
+// out.
 std::optional<std::int32_t> fast_integer(PyObject* argument, std::int64_t low, std::int64_t high);
 inline std::optional<std::int32_t> fast_zero_point(PyObject* argument, DType dtype) {
   if (dtype == DType::Int32) return fast_integer(argument, INT32_MIN, INT32_MAX);

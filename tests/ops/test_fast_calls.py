@@ -43,8 +43,16 @@ def test_elementwise(isa, shape, dtype):
         assert_same(qkern.requantize(acc, 0.0004, 5, dtype=dtype, bias=bias), expected)
 
 
-@pytest.mark.parametrize("number", [float, np.float64, np.float32, np.float16])
-@pytest.mark.parametrize("integer", [int, np.int8, np.uint8, np.int16, np.int32, np.int64])
+def single(dtype):
+    return lambda value: np.array(value, dtype)
+
+
+FLOATS = [float, np.float64, np.float32, np.float16, single(np.float32), single(np.float64), single(">f4")]
+INTEGERS = [int, np.int8, np.uint8, np.int16, np.int32, np.int64, *map(single, ["i1", "u1", "i2", "i4", "i8", ">i4"])]
+
+
+@pytest.mark.parametrize("number", FLOATS)
+@pytest.mark.parametrize("integer", INTEGERS)
 def test_numbers_of_numpy(number, integer):
     x = RNG.normal(0, 9, 99).astype(np.float32)
     acc = RNG.integers(-(1 << 20), 1 << 20, (9, 11), np.int32)
