@@ -29,7 +29,7 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
         _summary(described),
         _table(
             "Corrections",
-            "SQNR of the outputs on calibration samples; each starts from what was kept before it.",
+            "SQNR of the outputs on samples that it was not fitted to; each starts from what was kept before it.",
             ("tried", "before, dB", "after, dB", "kept", "note"),
             [(c["name"], c["before"], c["after"], c["kept"], c["note"]) for c in described["corrections"]],
         ),
