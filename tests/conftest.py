@@ -104,6 +104,13 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
+def address_space_limit() -> None:
+    """For tests that limit a process's address space."""
+    if "libasan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("AddressSanitizer reserves terabytes of addresses, so no process starts under the limit")
+
+
+@pytest.fixture
 def guarded() -> Iterator[Callable[..., np.ndarray]]:
     """A function that copies an array to memory with an unreadable page right behind it (`front=True`: before it).
 

@@ -36,8 +36,8 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
             call = partial(qkern.matmul, a, packed, out=out)
             contestant = _ours(tier, f"{name} packed", "s32", name, call, out, threads)
             yield contestant
-            if name == "u8s8" and tier == tiers[0]:
-                yield from _on_one_thread(contestant)
+            if name == "u8s8":
+                yield from _on_one_thread(contestant, tiers)
         codes = np.empty(shape, np.uint8)
         yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes, threads)
         if tier != "scalar":
@@ -68,8 +68,7 @@ def conv(data: conv_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
         call = partial(_conv(data, tier, "NHWC"), data.x_u8, out=out)
         contestant = _ours(tier, "fused", "u8", "u8", call, out, threads)
         yield contestant
-        if tier == tiers[0]:
-            yield from _on_one_thread(contestant)
+        yield from _on_one_thread(contestant, tiers)
     first = np.empty(_channels_first(data.output_shape), np.uint8)
     x = np.ascontiguousarray(data.x_u8.transpose(0, 3, 1, 2))
     call = partial(_conv(data, tiers[0], "NCHW"), x, out=first)
@@ -121,8 +120,7 @@ def elementwise(data: elementwise_data.Data, threads: int, tiers: Sequence[str])
         call = partial(function, data.x, data.scale, data.zero_point, out=out, **common)
         contestant = _ours(tier, "", data.operator, "exact", call, elementwise_data.bits(out), threads)
         yield contestant
-        if tier == tiers[0]:
-            yield from _on_one_thread(contestant)
+        yield from _on_one_thread(contestant, tiers)
 
 
 def _ours(
@@ -131,7 +129,7 @@ def _ours(
     return Contestant(OURS, variant, task, answer, call, lambda: output, tier, threads)
 
 
-def _on_one_thread(contestant: Contestant) -> Iterator[Contestant]:
-    """The same call, so that what more threads bring is measured in the same rounds."""
-    if contestant.threads > 1:
+def _on_one_thread(contestant: Contestant, tiers: Sequence[str]) -> Iterator[Contestant]:
+    """The same call, on the first tier, so that what more threads bring is measured in the same rounds."""
+    if contestant.threads > 1 and contestant.tier == tiers[0]:
         yield replace(contestant, variant=one_thread(contestant.variant), threads=1)

@@ -122,5 +122,6 @@ def _over(ours: Row | None, other: Row | None, least: float, what: str, kind: st
     if ours.bound == "read" and (ours.percent or 0) >= 90:
         reason = f"it reads at {ours.percent:.0f} % of the bandwidth"
     else:
-        reason = REASONS.get((ours.tier, kind if other.sound else "saturating"), "")
+        of_kind = REASONS.get((ours.tier, kind), "")
+        reason = of_kind or ("" if other.sound else REASONS.get((ours.tier, "saturating"), ""))
     yield Check(what, ours.shape, other.seconds / ours.seconds, least, reason)

@@ -12,7 +12,7 @@ namespace {
 py::array as_float32(const py::object& x) {
   if (py::isinstance<py::array>(x)) {
     auto given = py::reinterpret_borrow<py::array>(x);
-    if (is_float32(given) && (given.flags() & py::array::c_style) != 0) return given;
+    if (is_float32(given) && is_dense(given)) return given;
   }
   py::array array = py::array::ensure(x);
   if (!array) {

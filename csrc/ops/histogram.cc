@@ -27,8 +27,7 @@ struct Part : Counted {
   std::vector<std::uint32_t> counts = std::vector<std::uint32_t>(copies * apart);
 };
 
-Part counted(const float* x, Index n, float factor, std::int32_t first) {
-  const auto& kernels = isa::active_kernels().elementwise;
+Part counted(const elementwise::Kernels& kernels, const float* x, Index n, float factor, std::int32_t first) {
   Part part;
   part.range = kernels.extremes(nullptr, 0);
   std::array<std::uint32_t, block> bins;
@@ -76,8 +75,9 @@ Range extremes(const float* x, Index n) {
 }
 
 Counted add_to_histogram(const float* x, Index n, float factor, std::int32_t first, std::int64_t* counts) {
-  const auto parts = each_part(n, 2, [&](Index start, Index count) { return counted(x + start, count, factor, first); });
-  Counted all{extremes(x, 0), 0, false};
+  const auto& kernels = isa::active_kernels().elementwise;
+  const auto parts = each_part(n, 2, [&](Index start, Index count) { return counted(kernels, x + start, count, factor, first); });
+  Counted all{kernels.extremes(x, 0), 0, false};
   for (const Part& part : parts) {
     all = {joined(all.range, part.range), all.zeros + part.zeros, all.outside || part.outside};
   }

@@ -109,6 +109,7 @@ HUGE = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("address_space_limit")
 def test_sizes_that_overflow(python):
     # In a process of its own: a product that wraps would write outside the memory it asked for.
     done = python(f"""

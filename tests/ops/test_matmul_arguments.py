@@ -118,6 +118,7 @@ def test_positions_and_names():
         qkern.PackedMatrix()
 
 
+@pytest.mark.usefixtures("address_space_limit")
 def test_more_than_any_memory(python):
     # Stride 0: such arrays cost nothing until something copies them.
     done = python("""

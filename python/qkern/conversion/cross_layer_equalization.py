@@ -145,11 +145,7 @@ def _choose(
     layers = [layer for layer in channels.layers if layer.node.inputs[layer.activations[0]] in set(group)]
     candidates = [_limited(reach) ** -alpha for alpha in _ALPHAS]
     if not scheme.per_channel:
-        makers = [
-            layer
-            for layer in channels.layers
-            if layer.node.outputs[0] in channels.of and _makes(layer, channels, indices)
-        ]
+        makers = [layer for layer in channels.layers if np.isin(channels.of[layer.node.outputs[0]], indices).any()]
         uneven = _unevenness(makers, layers, factors, channels)
         candidates = [
             _limited(reach) ** -alpha * _limited(uneven) ** -beta for alpha in _COARSE_ALPHAS for beta in _BETAS
@@ -167,10 +163,6 @@ def _choose(
 
 def _limited(relative: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(relative, 1 / _MOST_FACTOR)
-
-
-def _makes(layer: Layer, channels: Channels, indices: NDArray[np.intp]) -> bool:
-    return bool(np.isin(channels.of[layer.node.outputs[0]], indices).any())
 
 
 def _unevenness(
@@ -221,12 +213,11 @@ def _scaled(
     assert rows is not None
     assert x is not None
     groups, count, _ = rows.rows.shape
-    below = factors[channels.of[x]] if x in channels.of else np.ones(groups)
-    above = factors[channels.of[y]] if y in channels.of else np.ones(groups * count)
-    weight = rows.rows.astype(np.float64).reshape(groups, count, below.size // groups, -1)
+    below, above = factors[channels.of[x]].reshape(groups, 1, -1, 1), factors[channels.of[y]]
+    weight = rows.rows.astype(np.float64).reshape(groups, count, below.shape[2], -1)
     if up:
         weight = weight * above.reshape(groups, count, 1, 1)
-    return np.asarray(weight / below.reshape(groups, 1, -1, 1) if down else weight)
+    return np.asarray(weight / below if down else weight)
 
 
 def _noise(
@@ -239,7 +230,7 @@ def _noise(
     """Relative noise at the output of a layer, in its own units before any factor of the output."""
     value, y = layer.node.inputs[layer.activations[0]], layer.node.outputs[0]
     assert value is not None
-    if str(value.name) not in ranges or value not in channels.of:
+    if str(value.name) not in ranges:
         return 0.0
     weight = _scaled(layer, factors, channels, up=False, down=False)
     groups = len(weight)
@@ -249,11 +240,10 @@ def _noise(
     if signal == 0:
         return 0.0
     from_tensor = _step(value, factors, channels, ranges) ** 2 / 12 * float((weight**2 / own**2).sum())
-    up = factors[channels.of[y]].reshape(groups, -1) if y in channels.of else np.ones(weight.shape[:2])
-    steps = up * np.abs(weight / own).max(axis=(2, 3)) / 127
+    steps = np.abs(weight / own).max(axis=(2, 3)) / 127
     if not scheme.per_channel:
-        steps = np.full(steps.shape, steps.max())
-    steps /= up
+        up = factors[channels.of[y]].reshape(groups, -1)
+        steps = (up * steps).max() / up
     from_weights = float((steps**2).sum(axis=1) @ (own**2 * power).sum(axis=(1, 2, 3))) / 12 * weight.shape[3]
     return float((from_tensor + from_weights) / signal)
 
@@ -266,8 +256,7 @@ def _apply(model: ir.Model, layer: Layer, channels: Channels, factors: NDArray[n
     assert rows is not None
     assert x is not None
     assert layer.weight is not None
-    up = factors[channels.of[y]] if y in channels.of else np.ones(rows.shape[0])
-    down = factors[channels.of[x]] if x in channels.of else np.ones(1)
+    up, down = factors[channels.of[y]], factors[channels.of[x]]
     if (up == 1).all() and (down == 1).all():
         return
     scaled = _scaled(layer, factors, channels).reshape(rows.rows.shape)
