@@ -38,6 +38,28 @@ def test_parameters_by_name_scheme_and_method():
         CalibrationTable({"a": HistogramObserver()}).quant_params("a", UINT8, "kl")
 
 
+def test_a_range_is_chosen_once_for_what_was_seen(monkeypatch):
+    calls = []
+    choose = HistogramObserver.range
+    monkeypatch.setattr(HistogramObserver, "range", lambda *given: calls.append(given) or choose(*given))
+    table, direct = table_of(HistogramObserver, a=A, b=B), table_of(HistogramObserver, a=A, b=B)
+    steps = {
+        "nothing": lambda t: None,
+        "update": lambda t: t["a"].update(5 * C),
+        "merge": lambda t: t.merge(table_of(HistogramObserver, a=9 * C)),
+        "replace": lambda t: t.replace(table_of(HistogramObserver, a=C, b=C), 1),
+    }
+    for step in steps.values():
+        step(table)
+        step(direct)
+        for method in ("minmax", "kl"):
+            expected = direct["a"].quant_params(UINT8, method)
+            calls.clear()
+            for _ in range(3):
+                assert table.quant_params("a", UINT8, method).same_as(expected)
+            assert len(calls) == 1
+
+
 @pytest.mark.parametrize("cls", [MinMaxObserver, HistogramObserver])
 def test_tables_merge_tensor_by_tensor(cls):
     table, other = table_of(cls, a=A, b=B), table_of(cls, b=C, c=C)

@@ -35,6 +35,8 @@ class CalibrationTable(Mapping[str, Observer]):
     ) -> None:
         self._observers = dict(observers)
         self.samples = samples
+        # What was chosen, and for which state: conversion asks for the same ranges once per attempt.
+        self._chosen: dict[tuple[str, Scheme, str], tuple[Observer, int, QuantParams]] = {}
 
     def __getitem__(self, name: str) -> Observer:
         return self._observers[name]
@@ -55,10 +57,15 @@ class CalibrationTable(Mapping[str, Observer]):
         `method` is not one its observer knows.
         """
         observer = self._observers[name]
+        known, count, params = self._chosen.get((name, scheme, method), (None, 0, None))
+        if params is not None and known is observer and count == observer.count:  # each number seen raises the count
+            return params
         try:
-            return observer.quant_params(scheme, method)
+            params = observer.quant_params(scheme, method)
         except ValueError as error:
             raise ValueError(f"tensor {name!r}: {error}") from error
+        self._chosen[name, scheme, method] = (observer, observer.count, params)
+        return params
 
     def replace(self, observers: Mapping[str, Observer], samples: int) -> None:
         """Puts other observers in the place of all of them, in one step."""
