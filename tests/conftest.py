@@ -16,19 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 import qkern
+from emulation import EMULATED, smaller
 from hypothesis import HealthCheck, settings
 from qkern import _core
-
-# Under emulation a test takes many times as long: fewer examples, smaller shapes, and one tier, the best of the
-# emulated processor; for another tier another processor is emulated.
-EMULATED = os.environ.get("QKERN_EMULATED") == "1"
 
 # `isa` is active for all examples of a test, so a function-scoped fixture is right.
 settings.register_profile(
     "ci",
     deadline=None,
     derandomize=True,
-    max_examples=8 if EMULATED else 60,
+    max_examples=smaller(60, 8),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
@@ -36,7 +33,8 @@ settings.load_profile("ci")
 
 @pytest.fixture(params=qkern.isa.available()[:1] if EMULATED else qkern.isa.compiled())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each tier of this build in turn (under emulation: the best one), active during the test."""
+    """Each tier of this build in turn, active during the test. Under emulation the best one: for another tier another
+    processor is emulated."""
     name: str = request.param
     if name not in qkern.isa.available():
         features = _core.cpu_features()
@@ -96,7 +94,7 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
             env=env,
             capture_output=True,
             text=True,
-            timeout=600 if EMULATED else 60,
+            timeout=smaller(60, 600),
             check=False,
         )
 

@@ -54,7 +54,8 @@ def test_the_model_may_be_a_path_bytes_a_proto_or_ir_and_stays_as_it_is(tmp_path
     path.write_bytes(content)
     in_memory = ir.from_proto(proto)
     before = ir.to_proto(in_memory).SerializeToString(deterministic=True)
-    results = [qkern.quantize_model(source, CALIBRATION) for source in (path, str(path), content, proto, in_memory)]
+    sources = (path, str(path), content, proto, in_memory)
+    results = [qkern.quantize_model(source, CALIBRATION, effort="fast") for source in sources]
     states = [[observer.to_bytes() for observer in result.table.values()] for result in results]
     assert all(state == states[0] for state in states)
     assert path.read_bytes() == proto.SerializeToString(deterministic=True) == content
@@ -64,7 +65,8 @@ def test_the_model_may_be_a_path_bytes_a_proto_or_ir_and_stays_as_it_is(tmp_path
 def test_the_table_has_what_the_method_needs():
     observers = {
         method: {
-            type(observer) for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method).table.values()
+            type(observer)
+            for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method, effort="fast").table.values()
         }
         for method in ("minmax", "kl")
     }
@@ -86,7 +88,9 @@ def test_threads_and_order_do_not_change_a_bit_of_the_ranges(threads):
 def test_a_model_with_a_fixed_batch_takes_budgets_and_analysis(batch):
     fixed, free = small_cnn(), small_cnn()
     fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
-    found = [qkern.quantize_model(each, CALIBRATION[:12], "x86", budget=10).budget for each in (fixed, free)]
+    found = [
+        qkern.quantize_model(each, CALIBRATION[:12], "x86", budget=10, effort="fast").budget for each in (fixed, free)
+    ]
     assert found[0].met
     assert found[0].reached == pytest.approx(found[1].reached)
     assert qkern.analyze(fixed, CALIBRATION[:12], "x86", samples=8).samples >= 4
@@ -106,7 +110,11 @@ def test_excluded_layers_stay_float_and_say_so(reference):
 
 def test_progress_is_passed_on():
     seen = []
-    qkern.quantize_model(small_cnn(), CALIBRATION, progress=lambda done, total: seen.append((done, total)))
+
+    def note(done, total):
+        seen.append((done, total))
+
+    qkern.quantize_model(small_cnn(), CALIBRATION, effort="fast", progress=note)
     assert seen[0] == (0, 40)
     assert seen[-1] == (40, 40)
 
@@ -133,7 +141,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_a_quantized_model_is_refused(tmp_path):
-    qkern.quantize_model(small_cnn(), CALIBRATION).save(tmp_path / "int8.onnx")
+    qkern.quantize_model(small_cnn(), CALIBRATION, effort="fast").save(tmp_path / "int8.onnx")
     with pytest.raises(ValueError, match="quantized already"):
         qkern.quantize_model(tmp_path / "int8.onnx", CALIBRATION)
 
@@ -144,5 +152,5 @@ def test_files_that_are_not_there_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
         qkern.quantize_model(small_cnn(), tmp_path / "nowhere.npz")
     with pytest.raises(OSError, match="int8"):
-        qkern.quantize_model(small_cnn(), CALIBRATION).save(tmp_path / "no" / "int8.onnx")
+        qkern.quantize_model(small_cnn(), CALIBRATION, effort="fast").save(tmp_path / "no" / "int8.onnx")
     assert os.listdir(tmp_path) == []

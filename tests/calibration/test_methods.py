@@ -4,61 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from qkern.calibration import METHODS as ALL_METHODS
-from qkern.calibration import HistogramObserver, MovingAverageMinMaxObserver
+from distributions import METHODS, NAMES, SCHEMES, SYMMETRIC, UINT8, N, draw, histogram_of, squared_error
+from qkern.calibration import MovingAverageMinMaxObserver
 from qkern.calibration.auto import CANDIDATES, best_method
 from qkern.calibration.kl import best_cut
 from qkern.calibration.l2 import search
 from qkern.calibration.mse import expected_error
 from qkern.calibration.percentile import percentile_range
-from qkern.scheme import Scheme, quant_params
-
-UINT8 = Scheme("uint8")
-INT8 = Scheme("int8")
-SYMMETRIC = Scheme("int8", symmetric=True)
-SCHEMES = [UINT8, INT8, SYMMETRIC, Scheme("int8", symmetric=True, narrow=True), Scheme("uint8", symmetric=True)]
-N = 300_000
-METHODS = [method for method in ALL_METHODS if method != "moving_average_minmax"]  # those of a histogram
-
-
-def draw(name):
-    rng = np.random.default_rng(11)
-    normal = rng.normal(size=N)
-    return {
-        "gaussian": normal,
-        "laplace": rng.laplace(size=N),
-        "relu": np.maximum(normal, 0),
-        "relu6": np.clip(4 * normal, 0, 6),
-        "negative": -np.abs(normal),
-        "outliers": np.concatenate([normal, [50, -60]]),
-        "relu_outlier": np.concatenate([np.maximum(normal, 0), [40]]),
-        "uniform": rng.uniform(-1, 3, N),
-        "constant": np.full(100, 3.0),
-        "zero": np.zeros(100),
-        "single": np.array([-2.5]),
-        "tiny": normal * 1e-30,
-        "huge": normal * 1e30,
-        "denormal": normal * 1e-42,
-    }[name].astype(np.float32)
-
-
-NAMES = [
-    *("gaussian", "laplace", "relu", "relu6", "negative", "outliers", "relu_outlier", "uniform"),
-    *("constant", "zero", "single", "tiny", "huge", "denormal"),
-]
-
-
-def histogram_of(x):
-    histogram = HistogramObserver()
-    histogram.update(x)
-    return histogram
-
-
-def squared_error(x, params, scheme):
-    zero = int(params.zero_point)
-    scale = float(params.scale)
-    code = np.clip(np.rint(x.astype(np.float64) / scale) + zero, *scheme.limits)
-    return float(np.mean((x - (code - zero) * scale) ** 2))
+from qkern.scheme import quant_params
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,10 +1,10 @@
 """Observers are commutative monoids: bytes depend on the multiset of numbers alone."""
 
 import copy
-import time
 
 import numpy as np
 import pytest
+from emulation import smaller
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qkern.calibration import HistogramObserver, MinMaxObserver, MovingAverageMinMaxObserver
@@ -32,7 +32,7 @@ def observed(cls, *parts):
 
 
 @pytest.mark.parametrize("cls", OBSERVERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=smaller(300, 30), deadline=None)
 @given(data=st.data(), parts=st.lists(arrays, min_size=1, max_size=6))
 def test_any_partition_order_and_merge_tree_give_the_same_bytes(cls, data, parts):
     whole = observed(cls, np.concatenate(parts))
@@ -113,7 +113,7 @@ def test_a_shallow_copy_is_a_snapshot():
         assert snapshot.to_bytes() == before != some.to_bytes()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=smaller(300, 30), deadline=None)
 @given(x=arrays.filter(lambda x: x.size > 0))
 def test_counts_are_those_of_exact_arithmetic(x):
     histogram = observed(HistogramObserver, x)
@@ -207,17 +207,6 @@ def test_minmax_knows_the_extremes_only():
     assert int(params.zero_point) == 64
     with pytest.raises(ValueError, match="HistogramObserver"):
         observer.quant_params(method="kl")
-
-
-def test_a_million_numbers_take_a_few_milliseconds():
-    x = rng.normal(size=1_000_000).astype(np.float32)
-    observer = HistogramObserver()
-    times = []
-    for _ in range(7):
-        start = time.process_time()
-        observer.update(x)
-        times.append(time.process_time() - start)
-    assert min(times) < 0.05
 
 
 def test_copies_count_apart():

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from distributions import INT8, METHODS, NAMES, SYMMETRIC, UINT8, draw, histogram_of, squared_error
 from qkern.calibration import HistogramObserver, MinMaxObserver, MovingAverageMinMaxObserver
 from qkern.calibration.kl import best_cut
 from qkern.calibration.percentile import percentile_range
 from qkern.scheme import quant_params
-from test_methods import INT8, METHODS, NAMES, SYMMETRIC, UINT8, draw, histogram_of, slow_best_cut, squared_error
+from test_methods import slow_best_cut
 
 
 @pytest.mark.parametrize("cls", [MinMaxObserver, HistogramObserver])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 
 import numpy as np
 import pytest
 import qkern
+from emulation import EMULATED
 from oracle.samples import codes
 from qkern import _core
 
@@ -90,17 +90,17 @@ def test_a_tier_of_another_processor_is_told_apart_from_a_misspelt_one(python, n
 
 
 # Processors of the emulator, some with a feature hidden, and the best tier of each; the variable that chooses one.
-EMULATED = {
+PROCESSORS_BY_KIND = {
     "aarch64": ("QEMU_CPU", {"cortex-a53": "neon", "a64fx": "neon", "cortex-a76": "neon_dotprod", "max": "neon_i8mm"}),
     "x86_64": (
         "X86_CPU",
         dict.fromkeys(("Haswell,-avx2", "Haswell,-fma", "Haswell,-xsave"), "scalar") | {"max": "avx2"},
     ),
 }
-VARIABLE, PROCESSORS = EMULATED.get(platform.machine(), ("", {}))
+VARIABLE, PROCESSORS = PROCESSORS_BY_KIND.get(platform.machine(), ("", {}))
 
 
-@pytest.mark.skipif(os.environ.get("QKERN_EMULATED") != "1", reason="another processor needs an emulator")
+@pytest.mark.skipif(not EMULATED, reason="another processor needs an emulator")
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_what_another_processor_lacks_is_an_error_and_not_used(python, processor):
     done = python(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import qkern
+from emulation import smaller
 from oracle.samples import CODES, FILLS, PAIRS, codes, ends
 from qkern import _core
 
 CASES = {}
-SEEDS = 1 if os.environ.get("QKERN_EMULATED") == "1" else 3
+SEEDS = smaller(3, 1)
 
 
 def case(function):

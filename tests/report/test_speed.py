@@ -87,7 +87,7 @@ def test_the_command_prints_and_writes(quick, capsys):
 
 
 def test_a_quantized_model_is_measured_as_it_is(quick, capsys):
-    qkern.quantize_model(small_cnn(), images(4), "x86").save("int8.onnx")
+    qkern.quantize_model(small_cnn(), images(4), "x86", effort="fast").save("int8.onnx")
     assert cli.main(["bench", "int8.onnx", "--json", "figures.json"]) == 0
     entries = json.loads((quick / "figures.json").read_text())["rows"][-1]["entries"]
     assert all(entry["int8"] for entry in entries)

@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from emulation import smaller
 from onnx_text import graph
 from qkern.demo import data
 from small_cnn import images, small_cnn
@@ -17,12 +18,13 @@ from small_cnn import images, small_cnn
 
 @cache
 def int8_model():
-    return qkern.quantize_model(small_cnn(), images(40), "x86").model
+    return qkern.quantize_model(small_cnn(), images(40), "x86", effort="fast").model
 
 
 @cache
 def demo_model():
-    return qkern.quantize_model(data.model_path(), data.load().calibration[:100], "x86").model
+    samples = data.load().calibration[: smaller(100, 10)]
+    return qkern.quantize_model(data.model_path(), samples, "x86", effort="fast").model
 
 
 def test_every_kind_of_source_gives_the_same(tmp_path):
@@ -179,7 +181,7 @@ def test_the_process_keeps_its_number_of_threads(threads):
 
 @pytest.mark.parametrize("model", [int8_model, demo_model, small_cnn], ids=["int8", "demo", "float"])
 def test_the_same_bytes_on_every_tier_and_with_any_number_of_threads(model, threads):
-    x = {"image": data.load().test[:40]} if model is demo_model else {"image": images(40)}
+    x = {"image": data.load().test[: smaller(40, 4)]} if model is demo_model else {"image": images(40)}
     results = {}
     for tier in qkern.isa.available():
         with qkern.isa.use(tier):
