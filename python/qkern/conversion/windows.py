@@ -89,10 +89,12 @@ class Moments:
             ("_sums", x.sum(axis=0, dtype=np.float64)),
             ("_squares", np.square(x).sum(axis=0, dtype=np.float64)),
         ):
-            seen = self._windows(total[None])  # windows of the sum are the sum of the windows
-            axes = tuple(range(2, seen.ndim - len(self.window.kernel)))
-            setattr(self, name, getattr(self, name) + seen.sum(axis=(0, *axes)).reshape(self.groups, self.size))
-        positions = math.prod(seen.shape[2 : seen.ndim - len(self.window.kernel)])
+            seen = self._windows(total[None])[0]  # windows of the sum are the sum of the windows
+            axes = tuple(range(1, seen.ndim - len(self.window.kernel)))
+            # Tap by tap: over all of them at once NumPy's inner loop has the length of a kernel's row.
+            taps = [seen[(..., *tap)].sum(axis=axes) for tap in np.ndindex(*self.window.kernel)]
+            setattr(self, name, getattr(self, name) + np.stack(taps, axis=-1).reshape(self.groups, self.size))
+        positions = math.prod(seen.shape[1 : seen.ndim - len(self.window.kernel)])
         self._count += len(x) * positions
         if self.with_covariance:
             windows = self._windows(x)
