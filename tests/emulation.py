@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -13,3 +15,10 @@ EMULATED = os.environ.get("QKERN_EMULATED") == "1"
 def smaller(native: T, emulated: T) -> T:
     """`native` on a real processor, `emulated` on an emulated one."""
     return emulated if EMULATED else native
+
+
+def pairs(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Every pair of the two; under an emulator so many that each value is in one."""
+    if not EMULATED:
+        return list(itertools.product(first, second))
+    return [(first[i % len(first)], second[i % len(second)]) for i in range(max(len(first), len(second)))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,8 @@ def test_example(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)  # what an example writes stays out of the checkout
     source = block(f"example: {example}", "python")
     assert len([line for line in source.splitlines() if line.strip()]) <= 12
-    if EMULATED and example == "onnx":  # fewer images
-        from qkern.demo import data
-
-        whole, batch = data.load(), slice(10)
-        part = replace(whole, calibration=whole.calibration[batch], test=whole.test[batch], labels=whole.labels[batch])
-        monkeypatch.setattr(data, "load", lambda: part)
-        source = source.replace("range(0, 500, 50)", "range(0, 10, 5)")
+    if EMULATED and example == "onnx":
+        pytest.skip("2500 images; test_golden.py quantizes and runs the same network")
     exec(compile(source, f"README.md, example {example}", "exec"), {})
     assert capsys.readouterr().out
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from emulation import smaller
 from qkern.calibration import METHODS as ALL_METHODS
 from qkern.calibration import HistogramObserver
 from qkern.scheme import Scheme
@@ -14,7 +13,7 @@ UINT8 = Scheme("uint8")
 INT8 = Scheme("int8")
 SYMMETRIC = Scheme("int8", symmetric=True)
 SCHEMES = [UINT8, INT8, SYMMETRIC, Scheme("int8", symmetric=True, narrow=True), Scheme("uint8", symmetric=True)]
-N = smaller(300_000, 60_000)
+N = 300_000
 METHODS = [method for method in ALL_METHODS if method != "moving_average_minmax"]  # those of a histogram
 
 
@@ -52,6 +51,18 @@ def histogram_of(x):
     histogram = HistogramObserver()
     histogram.update(x)
     return histogram
+
+
+@cache
+def known(name):
+    """The histogram of `draw(name)`, shared by all tests."""
+    return histogram_of(draw(name))
+
+
+@cache
+def chosen(name, scheme, method):
+    """The range that `method` chooses for `draw(name)`."""
+    return known(name).range(scheme, method)
 
 
 def squared_error(x, params, scheme):

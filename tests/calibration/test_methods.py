@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from distributions import METHODS, NAMES, SCHEMES, SYMMETRIC, UINT8, N, draw, histogram_of, squared_error
+from distributions import METHODS, NAMES, SCHEMES, SYMMETRIC, UINT8, N, chosen, draw, histogram_of, known, squared_error
+from emulation import pairs
 from qkern.calibration import MovingAverageMinMaxObserver
 from qkern.calibration.auto import CANDIDATES, best_method
 from qkern.calibration.kl import best_cut
@@ -14,14 +15,12 @@ from qkern.calibration.percentile import percentile_range
 from qkern.scheme import quant_params
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "method"), pairs(NAMES, METHODS))
 def test_every_method_gives_a_usable_range_for_every_distribution(name, method):
-    x = draw(name)
-    histogram = histogram_of(x)
+    x, histogram = draw(name), known(name)
     before = histogram.to_bytes()
     for scheme in SCHEMES:
-        low, high = histogram.range(scheme, method)
+        low, high = chosen(name, scheme, method)
         assert np.isfinite([low, high]).all()
         assert low <= high
         reach = float(np.abs(x).max())
@@ -31,7 +30,7 @@ def test_every_method_gives_a_usable_range_for_every_distribution(name, method):
             assert high <= max(float(x.max()), 0)
         if name not in {"zero", "denormal", "outliers", "relu_outlier"}:  # what an outlier is worth, methods differ on
             signal = float(np.mean(x.astype(np.float64) ** 2))
-            assert squared_error(x, histogram.quant_params(scheme, method), scheme) < signal / 200
+            assert squared_error(x, quant_params(low, high, scheme), scheme) < signal / 200
     assert histogram.to_bytes() == before
 
 
@@ -98,8 +97,7 @@ def slow_best_cut(counts, codes, outliers, round_end):
     return best
 
 
-@pytest.mark.parametrize("codes", [4, 16, 33])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("seed", "codes"), pairs(range(8), [4, 16, 33]))
 def test_kl_is_the_slides_pseudo_code(codes, seed):
     rng = np.random.default_rng(seed)
     counts = rng.poisson(2000 * np.exp(-np.arange(150) / (5 + 10 * seed)))
@@ -121,19 +119,19 @@ def test_exact_zeros_do_not_count_for_kl():
         assert histogram.range(scheme, "kl")[1] < x.max()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"zero", "denormal"}])
+@pytest.mark.parametrize(
+    ("name", "scheme"), pairs([name for name in NAMES if name not in {"zero", "denormal"}], SCHEMES)
+)
 def test_kl_never_has_more_error_than_the_whole_range(name, scheme):
-    histogram = histogram_of(draw(name))
-    ranges = np.array([histogram.range(scheme, method) for method in ("kl", "minmax")])
-    kl, whole = expected_error(histogram, scheme, ranges[:, 0].clip(max=0), ranges[:, 1].clip(min=0))
+    ranges = np.array([chosen(name, scheme, method) for method in ("kl", "minmax")])
+    kl, whole = expected_error(known(name), scheme, ranges[:, 0].clip(max=0), ranges[:, 1].clip(min=0))
     assert kl <= whole * 1.001 + 1e-12 * float(np.square(ranges).max())
 
 
 @pytest.mark.parametrize("name", ["gaussian", "outliers"])  # where no candidate does harm
 def test_kl_of_two_sided_data_is_best_for_each_side_given_the_other(name):
-    histogram = histogram_of(draw(name))
-    low, high = histogram.range(UINT8, "kl")
+    histogram = known(name)
+    low, high = chosen(name, UINT8, "kl")
     below, above = round(-low / histogram.width - 0.5), round(high / histogram.width - 0.5)
     counts, zero = histogram.counts, -histogram.first
     given_below, given_above = counts[zero - below :], counts[: zero + above][::-1]
@@ -149,8 +147,8 @@ def test_kl_cuts_long_tails_somewhere_between_its_first_and_its_last_candidate(s
 
 
 def test_kl_cuts_outliers_and_keeps_uniform_data():
-    assert histogram_of(draw("relu_outlier")).range(UINT8, "kl")[1] < 30  # of 40; the next number is 4.7
-    low, high = histogram_of(draw("uniform")).range(UINT8, "kl")
+    assert chosen("relu_outlier", UINT8, "kl")[1] < 30  # of 40; the next number is 4.7
+    low, high = chosen("uniform", UINT8, "kl")
     assert low == pytest.approx(-1, abs=0.01)
     assert high == pytest.approx(3, abs=0.01)
 
@@ -158,11 +156,12 @@ def test_kl_cuts_outliers_and_keeps_uniform_data():
 # --- MSE --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["gaussian", "laplace", "relu", "relu6", "negative", "uniform", "tiny", "huge"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    pairs(["gaussian", "laplace", "relu", "relu6", "negative", "uniform", "tiny", "huge"], SCHEMES),
+)
 def test_the_expected_error_is_the_error(name, scheme):
-    x = draw(name)
-    histogram = histogram_of(x)
+    x, histogram = draw(name), known(name)
     low, high = min(float(x.min()), 0), max(float(x.max()), 0)
     for share in (1.0, 0.7, 0.4):
         lows, highs = np.array([low * share]), np.array([high * share])
@@ -173,18 +172,19 @@ def test_the_expected_error_is_the_error(name, scheme):
         assert expected_error(histogram, scheme, lows, highs)[0] == pytest.approx(actual, rel=0.02)
 
 
-@pytest.mark.parametrize("scheme", [UINT8, SYMMETRIC])
-@pytest.mark.parametrize("name", ["gaussian", "laplace", "relu", "outliers", "relu_outlier", "uniform"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    pairs(["gaussian", "laplace", "relu", "outliers", "relu_outlier", "uniform"], [UINT8, SYMMETRIC]),
+)
 def test_mse_is_the_least_of_all_methods(name, scheme):
-    x = draw(name)
-    histogram = histogram_of(x)
-    error = {method: squared_error(x, histogram.quant_params(scheme, method), scheme) for method in METHODS}
+    params = {method: quant_params(*chosen(name, scheme, method), scheme) for method in METHODS}
+    error = {method: squared_error(draw(name), params[method], scheme) for method in METHODS}
     assert error["mse"] <= min(error.values()) * 1.01
 
 
 def test_mse_of_a_gaussian_is_where_theory_puts_it():
     # The optimal clipping of a unit normal for 256 uniform levels is 3.92 (Banner et al. 2019, 8 bits).
-    assert histogram_of(draw("gaussian")).range(SYMMETRIC, "mse")[1] == pytest.approx(3.92, abs=0.1)
+    assert chosen("gaussian", SYMMETRIC, "mse")[1] == pytest.approx(3.92, abs=0.1)
 
 
 # --- percentile -------------------------------------------------------------------------------------------------------
@@ -192,8 +192,7 @@ def test_mse_of_a_gaussian_is_where_theory_puts_it():
 
 @pytest.mark.parametrize("percentile", [90, 99, 99.9, 100])
 def test_percentile_is_the_quantile(percentile):
-    x = draw("laplace")
-    histogram = histogram_of(x)
+    x, histogram = draw("laplace"), known("laplace")
     low, high = percentile_range(histogram, UINT8, percentile=percentile)
     tail = (100 - percentile) / 2
     assert low == pytest.approx(np.percentile(x, tail), abs=2 * histogram.width)
@@ -266,28 +265,27 @@ def pytorch_search(counts):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {"zero", "denormal"}])
 def test_l2_is_pytorch_s_search(name):
-    counts = histogram_of(draw(name)).counts
+    counts = known(name).counts
     used = np.flatnonzero(counts)
     counts = counts[used[0] : used[-1] + 1]
     assert search(counts) == pytorch_search(counts)
 
 
 def test_l2_cuts_what_is_far_out_and_keeps_the_rest():
-    low, high = histogram_of(draw("relu_outlier")).range(UINT8, "l2")
+    low, high = chosen("relu_outlier", UINT8, "l2")
     assert low == 0
     assert 3 < high < 8
     # The greedy path can end early: with outliers on both sides it cuts one and stops at the other, as in PyTorch.
-    assert histogram_of(draw("outliers")).range(UINT8, "l2") == pytest.approx((-4.1, 50), abs=0.1)
-    assert histogram_of(draw("uniform")).range(UINT8, "l2") == pytest.approx((-1, 3), abs=0.01)
+    assert chosen("outliers", UINT8, "l2") == pytest.approx((-4.1, 50), abs=0.1)
+    assert chosen("uniform", UINT8, "l2") == pytest.approx((-1, 3), abs=0.01)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "denormal"])
+@pytest.mark.parametrize(("name", "scheme"), pairs([name for name in NAMES if name != "denormal"], SCHEMES))
 def test_auto_has_the_least_expected_error_of_all(name, scheme):
-    histogram = histogram_of(draw(name))
+    histogram = known(name)
 
     def error(method):
-        low, high = histogram.range(scheme, method)
+        low, high = chosen(name, scheme, method)
         return float(expected_error(histogram, scheme, np.array([low]), np.array([high]))[0])
 
     assert error("auto") == min(error(method) for method in CANDIDATES)
@@ -295,7 +293,7 @@ def test_auto_has_the_least_expected_error_of_all(name, scheme):
 
 
 def test_auto_chooses_per_tensor():
-    chosen = {name: best_method(histogram_of(draw(name)), UINT8)[0] for name in ("constant", "relu_outlier", "uniform")}
+    chosen = {name: best_method(known(name), UINT8)[0] for name in ("constant", "relu_outlier", "uniform")}
     assert chosen["constant"] == "minmax"
     assert chosen["relu_outlier"] not in {"minmax"}
 

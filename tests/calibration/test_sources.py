@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from distributions import INT8, METHODS, NAMES, SYMMETRIC, UINT8, draw, histogram_of, squared_error
+from distributions import INT8, METHODS, NAMES, SYMMETRIC, UINT8, draw, histogram_of, known, squared_error
+from emulation import pairs
 from qkern.calibration import HistogramObserver, MinMaxObserver, MovingAverageMinMaxObserver
 from qkern.calibration.kl import best_cut
 from qkern.calibration.percentile import percentile_range
@@ -38,8 +39,7 @@ def test_moving_average_minmax_is_pytorch_s_formula(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_percentile_is_numpy_s(name):
-    x = draw(name)
-    histogram = histogram_of(x)
+    x, histogram = draw(name), known(name)
     for percentile in (99.999, 99.9, 99.0):
         tail = (1 - percentile / 100) / 2
         # Where numbers are sparse the quantile is anything between two of them.
@@ -50,8 +50,9 @@ def test_percentile_is_numpy_s(name):
         assert near[2] - slack <= high <= near[3] + slack
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "denormal"])
-@pytest.mark.parametrize("scheme", [UINT8, INT8, SYMMETRIC])
+@pytest.mark.parametrize(
+    ("name", "scheme"), pairs([name for name in NAMES if name != "denormal"], [UINT8, INT8, SYMMETRIC])
+)
 def test_mse_has_the_least_error_of_all_ends(name, scheme):
     """The objective of OCTAV and of PyTorch's observer, on the numbers, over a plain grid of ends."""
     x = draw(name)[:20_000]
@@ -68,18 +69,18 @@ def test_mse_has_the_least_error_of_all_ends(name, scheme):
     assert squared_error(x, histogram.quant_params(scheme, "mse"), scheme) <= 1.03 * least + 1e-12 * power
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"zero", "denormal"}])
-@pytest.mark.parametrize("codes", [8, 32])
+@pytest.mark.parametrize(
+    ("name", "codes"), pairs([name for name in NAMES if name not in {"zero", "denormal"}], [8, 32])
+)
 def test_kl_is_the_slides_pseudo_code_on_every_distribution(name, codes):
-    histogram = histogram_of(draw(name))
+    histogram = known(name)
     counts = histogram.folded(histogram.nonzero_counts)
     coarse = np.add.reduceat(counts, np.arange(0, counts.size, 16))  # the pseudo-code is slow
     if np.flatnonzero(coarse)[-1] + 1 > codes:
         assert best_cut(coarse, 0, codes) == slow_best_cut(coarse, codes, 0, math.floor)
 
 
-@pytest.mark.parametrize("method", [*METHODS, "moving_average_minmax"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("method", "bad"), pairs([*METHODS, "moving_average_minmax"], [np.nan, np.inf, -np.inf]))
 def test_what_is_not_finite_is_refused_and_moves_no_threshold(method, bad):
     observer = MovingAverageMinMaxObserver() if method == "moving_average_minmax" else HistogramObserver()
     observer.update(draw("laplace")[:5000])

@@ -89,7 +89,7 @@ def test_equalization_shows_in_the_ranges():
 
 def test_a_method_without_histograms_still_shows_them():
     x = images(16)
-    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax")
+    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax", effort="fast")
     analysis = qkern.analyze(small_cnn(), x, "arm", "minmax", samples=4)
     described = describe_quantization(
         quantized.report, quantized.table, quantized.target.activation, method="minmax", analysis=analysis
