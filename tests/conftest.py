@@ -36,11 +36,12 @@ OF_EVERY_TIER = ("tests/isa/", "tests/ops/", "tests/threading/", "tests/test_gol
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With QKERN_TEST_SHARE=2/3 the second of three runs that deal out all other tests among them."""
+    """With QKERN_TEST_SHARE=2/3 the second of three runs that deal out all other files of tests among them."""
     part, _, parts = os.environ.get("QKERN_TEST_SHARE", "1/1").partition("/")
 
     def is_ours(item: pytest.Item) -> bool:
-        return item.nodeid.startswith(OF_EVERY_TIER) or zlib.crc32(item.nodeid.encode()) % int(parts) == int(part) - 1
+        file = item.nodeid.partition("::")[0]
+        return file.startswith(OF_EVERY_TIER) or zlib.crc32(file.encode()) % int(parts) == int(part) - 1
 
     ours = [item for item in items if is_ours(item)]
     if len(ours) < len(items):

@@ -12,7 +12,8 @@ namespace {
 
 using tensor::transpose;
 
-constexpr Index slack = 256;  // bytes readable behind a copied image
+constexpr Index slack = 256;     // bytes readable behind a copied image
+constexpr Index short_row = 32;  // pixels: a row that is too little for a transpose in registers by itself
 
 template <class T, class To>
 void fill_with(To* to, Index count, const void* element) {
@@ -115,6 +116,14 @@ PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, con
   const Index bytes = image.batch * image.pixels() * image.channels * element_size;
   if (widen == Widen::No && already_last && !has_borders(window) && !may_overrun) {
     return {x, static_cast<const unsigned char*>(x) + bytes, image.size, image.channels, element_size};
+  }
+  const bool turn_only = widen == Widen::No && !has_borders(window);
+  if (!already_last && (turn_only || image.size[2] < short_row)) {
+    auto* turned = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::TransposedImage, static_cast<std::size_t>(bytes + slack)));
+    to_channels_last(x, image.batch, image.channels, image.pixels(), element_size, turned);
+    if (!turn_only) return prepare(turned, image, Layout::ChannelsLast, window, element_size, fill, may_overrun, widen);
+    std::memset(turned + bytes, 0, slack);
+    return {turned, nullptr, image.size, image.channels, element_size};
   }
   Sizes size = image.size;
   for (std::size_t i = 0; i < 3; ++i) size[i] += window.pad_begin[i] + window.pad_end[i];

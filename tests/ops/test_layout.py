@@ -10,7 +10,8 @@ from oracle.samples import in_memory, misaligned, name_of
 from qkern._core import to_nchw, to_nhwc
 
 DTYPES = (np.int8, np.uint8, np.int32, np.float32)
-SHAPES = [(1, 1, 1), (2, 3, 5), (1, 33, 31), (2, 64, 65), (1, 3, 7, 5), (2, 17, 3, 11), (1, 2, 3, 4, 5)]
+FEW = [shape for n in (2, 3, 4) for shape in ((1, n, 70), (1, 70, n))]
+SHAPES = [(1, 1, 1), (2, 3, 5), (1, 33, 31), (2, 64, 65), *FEW, (1, 3, 7, 5), (2, 17, 3, 11), (1, 2, 3, 4, 5)]
 EMPTY = [(0, 3, 4), (2, 0, 4, 5), (1, 3, 0, 5), (1, 3, 5, 0), (2, 3, 0), (1, 3, 2, 0, 4)]
 
 
