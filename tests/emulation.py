@@ -11,6 +11,9 @@ T = TypeVar("T")
 
 EMULATED = os.environ.get("QKERN_EMULATED") == "1"
 
+# For tests of what any effort has to do: the default one where there is time.
+EFFORT = "fast" if EMULATED else "balanced"
+
 
 def smaller(native: T, emulated: T) -> T:
     """`native` on a real processor, `emulated` on an emulated one."""

@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from emulation import EFFORT
 from qkern.calibration import METHODS, HistogramObserver, MinMaxObserver
 from qkern.target import get_target
 from small_cnn import images, small_cnn
@@ -55,7 +56,7 @@ def test_the_model_may_be_a_path_bytes_a_proto_or_ir_and_stays_as_it_is(tmp_path
     in_memory = ir.from_proto(proto)
     before = ir.to_proto(in_memory).SerializeToString(deterministic=True)
     sources = (path, str(path), content, proto, in_memory)
-    results = [qkern.quantize_model(source, CALIBRATION, effort="fast") for source in sources]
+    results = [qkern.quantize_model(source, CALIBRATION, effort=EFFORT) for source in sources]
     states = [[observer.to_bytes() for observer in result.table.values()] for result in results]
     assert all(state == states[0] for state in states)
     assert path.read_bytes() == proto.SerializeToString(deterministic=True) == content
@@ -66,7 +67,7 @@ def test_the_table_has_what_the_method_needs():
     observers = {
         method: {
             type(observer)
-            for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method, effort="fast").table.values()
+            for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method, effort=EFFORT).table.values()
         }
         for method in ("minmax", "kl")
     }
@@ -89,7 +90,7 @@ def test_a_model_with_a_fixed_batch_takes_budgets_and_analysis(batch):
     fixed, free = small_cnn(), small_cnn()
     fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
     found = [
-        qkern.quantize_model(each, CALIBRATION[:12], "x86", budget=10, effort="fast").budget for each in (fixed, free)
+        qkern.quantize_model(each, CALIBRATION[:12], "x86", budget=10, effort=EFFORT).budget for each in (fixed, free)
     ]
     assert found[0].met
     assert found[0].reached == pytest.approx(found[1].reached)
@@ -114,7 +115,7 @@ def test_progress_is_passed_on():
     def note(done, total):
         seen.append((done, total))
 
-    qkern.quantize_model(small_cnn(), CALIBRATION, effort="fast", progress=note)
+    qkern.quantize_model(small_cnn(), CALIBRATION, effort=EFFORT, progress=note)
     assert seen[0] == (0, 40)
     assert seen[-1] == (40, 40)
 

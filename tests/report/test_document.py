@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import qkern
+from emulation import EFFORT
 from qkern.fusion import fuse
 from qkern.model_file import load_model
 from qkern.report.document import describe_quantization
@@ -89,7 +90,7 @@ def test_equalization_shows_in_the_ranges():
 
 def test_a_method_without_histograms_still_shows_them():
     x = images(16)
-    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax", effort="fast")
+    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax", effort=EFFORT)
     analysis = qkern.analyze(small_cnn(), x, "arm", "minmax", samples=4)
     described = describe_quantization(
         quantized.report, quantized.table, quantized.target.activation, method="minmax", analysis=analysis

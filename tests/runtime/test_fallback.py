@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import qkern
+from emulation import EFFORT
 from onnx_text import graph
 
 
@@ -125,7 +126,7 @@ def test_nan_goes_through_float_layers_and_becomes_zero_in_codes():
     scores = qkern.Session(small_cnn()).run(None, {"image": x})[0]
     assert np.isfinite(scores[0]).all()
     assert np.isnan(scores[1]).any()
-    quantized = qkern.quantize_model(small_cnn(), images(20), effort="fast").session()
+    quantized = qkern.quantize_model(small_cnn(), images(20), effort=EFFORT).session()
     clean = x.copy()
     clean[1, 0, 0, 0] = 0
     np.testing.assert_array_equal(quantized.run(None, {"image": x})[0], quantized.run(None, {"image": clean})[0])

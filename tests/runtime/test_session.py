@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
-from emulation import smaller
+from emulation import EFFORT, smaller
 from onnx_text import graph
 from qkern.demo import data
 from small_cnn import images, small_cnn
@@ -18,13 +18,13 @@ from small_cnn import images, small_cnn
 
 @cache
 def int8_model():
-    return qkern.quantize_model(small_cnn(), images(40), "x86", effort="fast").model
+    return qkern.quantize_model(small_cnn(), images(40), "x86", effort=EFFORT).model
 
 
 @cache
 def demo_model():
     samples = data.load().calibration[: smaller(100, 10)]
-    return qkern.quantize_model(data.model_path(), samples, "x86", effort="fast").model
+    return qkern.quantize_model(data.model_path(), samples, "x86", effort=EFFORT).model
 
 
 def test_every_kind_of_source_gives_the_same(tmp_path):
