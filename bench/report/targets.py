@@ -121,6 +121,8 @@ def _over(ours: Row | None, other: Row | None, least: float, what: str, kind: st
         return
     if ours.bound == "read" and (ours.percent or 0) >= 90:
         reason = f"it reads at {ours.percent:.0f} % of the bandwidth"
+    elif ours.bound not in ("", "read", "copy") and other.sound and other.seconds < ours.seconds * (ours.percent or 0) / 100:
+        reason = f"the peer is faster than `{ours.bound}` can be: it multiplies by tiles (AMX), for which there is no tier"
     else:
         of_kind = REASONS.get((ours.tier, kind), "")
         reason = of_kind or ("" if other.sound else REASONS.get((ours.tier, "saturating"), ""))
