@@ -121,9 +121,14 @@ def _over(ours: Row | None, other: Row | None, least: float, what: str, kind: st
         return
     if ours.bound == "read" and (ours.percent or 0) >= 90:
         reason = f"it reads at {ours.percent:.0f} % of the bandwidth"
-    elif ours.bound not in ("", "read", "copy") and other.sound and other.seconds < ours.seconds * (ours.percent or 0) / 100:
-        reason = f"the peer is faster than `{ours.bound}` can be: it multiplies by tiles (AMX), for which there is no tier"
+    elif ours.bound not in ("", "read", "copy") and other.sound and other.seconds < _at_bound(ours):
+        reason = f"the peer is faster than `{ours.bound}` can be: it multiplies by tiles (AMX), without a tier here"
     else:
         of_kind = REASONS.get((ours.tier, kind), "")
         reason = of_kind or ("" if other.sound else REASONS.get((ours.tier, "saturating"), ""))
     yield Check(what, ours.shape, other.seconds / ours.seconds, least, reason)
+
+
+def _at_bound(row: Row) -> float:
+    """Seconds that the row's bound alone would take."""
+    return row.seconds * (row.percent or 0) / 100

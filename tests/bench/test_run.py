@@ -101,8 +101,15 @@ def test_missed_targets_are_listed_with_a_reason(document):
         assert text.count("| int32 GEMM, x fastest peer |") == lines
         assert ("* a: the peer is wrong" in text) == bool(lines)
     exact = replace(slow, wrong_share=0.0)
-    [single, _] = [c for c in targets.checks({**run_of, "rows": [ours.as_dict(), exact.as_dict()]}) if not c.reached]
-    assert single.reason == ""
+    for percent, bound, words in (
+        (40.0, "vpdpbusd", ""),
+        (90.0, "vpdpbusd", "faster than `vpdpbusd` can be"),
+        (95.0, "read", "95 %"),
+    ):
+        rows = [replace(ours, percent=percent, bound=bound).as_dict(), exact.as_dict()]
+        single = next(c for c in targets.checks({**run_of, "rows": rows}) if not c.reached)
+        assert words in single.reason
+        assert bool(words) == bool(single.reason)
 
 
 def test_reasons_name_records_that_exist():
