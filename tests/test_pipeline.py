@@ -155,3 +155,20 @@ def test_files_that_are_not_there_are_named(tmp_path):
     with pytest.raises(OSError, match="int8"):
         qkern.quantize_model(small_cnn(), CALIBRATION, effort="fast").save(tmp_path / "no" / "int8.onnx")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_weights_that_are_listed_as_inputs_are_constants(ir_version):
+    listed = small_cnn()
+    for tensor in listed.graph.initializer:
+        listed.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    listed.ir_version = ir_version
+    quantized = qkern.quantize_model(listed, CALIBRATION, "x86", effort="fast")
+    plain = qkern.quantize_model(small_cnn(), CALIBRATION, "x86", effort="fast")
+    assert quantized.report.layers == plain.report.layers
+    assert [value.name for value in quantized.model.graph.inputs] == ["image"]
+    if ir_version == 3:  # there they have to be listed
+        assert not quantized.report.notes
+    else:
+        (note,) = quantized.report.notes
+        assert all(repr(tensor.name) in note for tensor in listed.graph.initializer)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-__all__ = ["ModelSource", "load_model", "save_model", "serialize"]
+__all__ = ["ModelSource", "fix_defaults", "load_model", "save_model", "serialize"]
 
 ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model"]
 
@@ -50,6 +50,18 @@ def load_model(source: ModelSource) -> ir.Model:
     _place_external_tensors(model, folder, name)
     _check_wired(model, name)
     return model
+
+
+def fix_defaults(model: ir.Model) -> list[str]:
+    """Takes initializers off the inputs of `model`, in place: what was a default is a constant now.
+
+    Returns the names of those that a caller could have fed. Below IR version 4 that is none of them: there every
+    initializer had to be listed.
+    """
+    listed = [value for value in model.graph.inputs if value.is_initializer()]
+    for value in listed:
+        model.graph.inputs.remove(value)
+    return [value.name or "" for value in listed] if model.ir_version >= 4 else []
 
 
 def save_model(model: ir.Model, path: str | os.PathLike[str]) -> None:

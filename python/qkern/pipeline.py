@@ -17,7 +17,7 @@ from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine
 from .conversion.convert import prepared
 from .conversion.plan import make_plan
 from .fusion import Fused, fuse
-from .model_file import ModelSource, load_model, save_model
+from .model_file import ModelSource, fix_defaults, load_model, save_model
 from .report.analysis import weight_ratio
 from .report.deviation import Deviation
 from .target import Target, get_target
@@ -88,7 +88,8 @@ def quantize_model(
 ) -> QuantizedModel:
     """Quantizes a float32 ONNX model to int8, calibrating on `data`.
 
-    `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model`; it is left as it is.
+    `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model`; it is left as it is. Inputs
+    with an initializer are taken as constants; `report.notes` names them.
     `data`: an array [samples, ...] for a model with one input, a mapping from input names to such arrays, an iterable
     of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do. A Dask
     bag of these, or a list of delayed ones, is seen by Dask's workers, to the same bits (extra "dask").
@@ -127,6 +128,7 @@ def quantize_model(
     graph = load_model(model)
     if graph is model:
         graph = graph.clone()
+    defaults = fix_defaults(graph)
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
     demanded = budget is not None or max_drop is not None
@@ -181,6 +183,10 @@ def quantize_model(
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.float_model, refined.equalized
+    if defaults:
+        names = ", ".join(map(repr, defaults))
+        note = f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}"
+        report = replace(report, notes=(*report.notes, note))
     result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base)
     if not demanded:
         return result
@@ -266,7 +272,7 @@ def _within_budget(
     quantized, report = without([cost.name for cost in found.in_float])
     words = {cost.name: _reason(cost.gain, by_name[cost.name], found) for cost in found.in_float}
     kept = tuple(replace(each, reason=words.get(each.name, each.reason)) for each in report.layers)
-    report = replace(report, layers=kept, corrections=result.report.corrections)
+    report = replace(report, layers=kept, corrections=result.report.corrections, notes=result.report.notes)
     return replace(result, model=quantized, report=report, budget=found)
 
 

@@ -164,6 +164,49 @@ def test_an_input_with_a_default_may_be_left_out():
     assert [spec.name for spec in session.get_inputs()] == ["x"]
 
 
+def listed(proto, ir_version):
+    """`proto` with its initializers among the inputs."""
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    proto.ir_version = ir_version
+    return proto
+
+
+def test_below_ir_version_4_listed_initializers_are_constants():
+    x, w = np.ones((1, 2, 4, 4), np.float32), np.arange(36, dtype=np.float32).reshape(2, 2, 3, 3)
+    text = "(float[N,2,4,4] x) => (float[N,2,2,2] y) { y = Conv(x, w) }"
+    session = qkern.Session(listed(graph(text, opset=8, w=w), 3))
+    np.testing.assert_array_equal(
+        session.run(None, {"x": x})[0], qkern.Session(graph(text, w=w)).run(None, {"x": x})[0]
+    )
+    assert [step.kind for step in session.steps if step.op_type == "Conv"] == ["float"]
+    assert [spec.name for spec in session.get_inputs()] == ["x"]
+    with pytest.raises(ValueError, match="the model has no input 'w'; its inputs are 'x'"):
+        session.run(None, {"x": x, "w": w})
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "fed"),
+    [
+        ("float[N,O,H,W] y) { y = Conv(x, c)", np.float32([[[[1]], [[2]]]]), np.float32([[[[5]], [[7]]]])),
+        ("float[A,B] y) { a = Relu(x) y = Reshape(a, c)", np.array([-1, 2]), np.array([-1, 8])),
+        ("float[N,2,4,4] y) { y = Clip(x, c)", np.float32(-0.5), np.float32(0.5)),
+        ("float[A,2,4,4] y) { z = Sub(c, c) s = Add(z, c) y = Slice(x, z, s)", np.array([1]), np.array([2])),
+        ("float[A,B,C,D] y) { y = Tile(x, c)", np.array([1, 1, 1, 1]), np.array([2, 1, 1, 3])),
+    ],
+    ids=["Conv", "Reshape", "Clip", "Slice", "Tile"],
+)
+def test_a_fed_default_counts(text, default, fed):
+    x = np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    text = f"(float[N,2,4,4] x) => ({text} }}"
+    session = qkern.Session(listed(graph(text, c=default), 8))
+    as_constant = [qkern.Session(graph(text, c=each)).run(None, {"x": x})[0] for each in (default, fed)]
+    for feeds, right in zip([{"x": x}, {"x": x, "c": fed}] * 2, as_constant * 2, strict=True):
+        (y,) = session.run(None, feeds)
+        assert y.shape == right.shape
+        np.testing.assert_allclose(y, right, rtol=1e-6)
+
+
 @pytest.mark.parametrize("threads", [0, -1])
 def test_a_number_of_threads_is_positive(threads):
     with pytest.raises(ValueError, match="num_threads must be at least 1"):

@@ -128,6 +128,8 @@ def quantize(
         ("time", time_of(time.perf_counter() - start)),
     ]
     out.print(pairs(str(output), rows))
+    for note in report.notes:
+        out.print(f"note: {note}")
     if report.corrections:
         tried = (
             (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections

@@ -40,12 +40,14 @@ class CorrectionReport:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """Every node that computes floats, in the order of the graph; integer shape arithmetic isn't listed."""
+    """Every node that computes floats, in the order of the graph; integer shape arithmetic isn't listed. `notes` say
+    what holds for the whole model."""
 
     target: str
     method: str
     layers: tuple[LayerReport, ...]
     corrections: tuple[CorrectionReport, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def quantized(self) -> tuple[LayerReport, ...]:

@@ -17,7 +17,7 @@ from ..conversion.convert import prepared
 from ..conversion.plan import Layer, make_plan
 from ..conversion.windows import weight_rows
 from ..fusion import fuse
-from ..model_file import ModelSource, load_model
+from ..model_file import ModelSource, fix_defaults, load_model
 from ..target import Target, get_target
 from .deviation import Deviation
 
@@ -100,6 +100,7 @@ def analyze(
     graph = load_model(model)
     if graph is model:
         graph = graph.clone()
+    fix_defaults(graph)
     fuse(graph)
     kept = KeptSamples.of(input_specs(graph), samples)
     tensors = tensors_to_observe(graph, exclude)

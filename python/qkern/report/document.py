@@ -57,6 +57,7 @@ def describe_quantization(
         "samples": table.samples,
         "int8_layers": len(report.quantized),
         "float_layers": len(report.left_float),
+        "notes": list(report.notes),
         "corrections": [dataclasses.asdict(each) for each in report.corrections],
         "equalized": [dataclasses.asdict(each) for each in equalized],
         "weights": [dataclasses.asdict(each) for each in weights],

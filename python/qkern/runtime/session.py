@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import fuse
-from ..model_file import ModelSource, load_model
+from ..model_file import ModelSource, fix_defaults, load_model
 from .builder import Builder
 from .frame import Frame, Tap
 from .program import Step
@@ -37,6 +37,9 @@ class Session:
     lists each with its reason. `num_threads`: None is `qkern.get_num_threads()` at each run; results don't depend on
     it.
 
+    An initializer that is listed as an input (IR version 4 on) is a constant until a run feeds it; from then on the
+    session also holds a program for which it is an input. `steps` are those of the program without.
+
     With `observe`, names of float values of the graph, the model is run as it is, without fusion, and `observe()` shows
     these values.
 
@@ -51,14 +54,19 @@ class Session:
         if graph is model:
             graph = graph.clone()
         specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
+        whole = graph.clone() if any(value.is_initializer() for value in graph.graph.inputs) else None
+        defaults = fix_defaults(graph)
         expand_qoperators(graph)
         if not observe:
             fuse(graph)
         builder = Builder(graph, observe)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
         self._threads = num_threads
-        self._specs = {spec.name: spec for spec in specs}
-        self._defaults = _defaults(graph)
+        self._specs = {spec.name: spec for spec in specs if spec.name in builder.inputs or spec.name in defaults}
+        self._defaults = frozenset(defaults)
+        self._whole = whole if defaults else None  # what to build from for a run that feeds some of them
+        self._fed: tuple[frozenset[str], Session] | None = None
+        self._observed = tuple(observe)
         self._inputs = builder.inputs
         self._outputs = builder.outputs
         self._taps = builder.taps
@@ -94,6 +102,9 @@ class Session:
         self._run(feeds, tap)
 
     def _run(self, feeds: Mapping[str, Any], tap: Tap | None) -> list[NDArray[Any]]:
+        fed = self._defaults.intersection(feeds)
+        if fed:
+            return self._feeding(fed)._run(feeds, tap)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
         key = tuple(array.shape for array in arrays.values())
         idle = self._frames.setdefault(key, [])
@@ -106,6 +117,17 @@ class Session:
         idle.append(frame)
         self._forget_old_shapes(key)
         return results
+
+    def _feeding(self, names: frozenset[str]) -> Session:
+        """The session of this model in which the defaults in `names` are inputs; the latest one is kept."""
+        latest = self._fed
+        if latest is None or latest[0] != names:
+            assert self._whole is not None
+            graph = self._whole.clone()
+            for name in names:
+                graph.graph.initializers.pop(name).const_value = None
+            latest = self._fed = names, Session(graph, self._threads, observe=self._observed)
+        return latest[1]
 
     def _forget_old_shapes(self, latest: tuple[tuple[int, ...], ...]) -> None:
         try:
@@ -127,15 +149,6 @@ def _limited_to(threads: int | None) -> Iterator[None]:
         yield
     finally:
         _core.limit_num_threads(before)
-
-
-def _defaults(model: ir.Model) -> dict[str, NDArray[Any]]:
-    found = {}
-    for value in model.graph.inputs:
-        name = value.name or ""
-        if name in model.graph.initializers and value.const_value is not None:
-            found[name] = value.const_value.numpy()
-    return found
 
 
 def _output_specs(model: ir.Model) -> list[InputSpec]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +54,9 @@ def input_specs(model: ir.Model, *, with_defaults: bool = False) -> list[InputSp
 
 
 def checked_feeds(
-    feeds: Mapping[str, Any], specs: Mapping[str, InputSpec], optional: Mapping[str, NDArray[Any]]
+    feeds: Mapping[str, Any], specs: Mapping[str, InputSpec], optional: Collection[str]
 ) -> dict[str, NDArray[Any]]:
-    """`feeds` as arrays, completed by the defaults in `optional`. Raises ValueError naming an input that is missing,
+    """`feeds` as arrays; those in `optional` may be left out. Raises ValueError naming an input that is missing,
     unknown, or fed with another dtype or shape than it takes."""
     unknown = [name for name in feeds if name not in specs]
     if unknown:
@@ -64,10 +64,9 @@ def checked_feeds(
     arrays: dict[str, NDArray[Any]] = {}
     for name, spec in specs.items():
         if name not in feeds:
-            if name not in optional:
-                raise ValueError(f"input {name!r} is missing ({spec.describe()})")
-            arrays[name] = optional[name]
-            continue
+            if name in optional:
+                continue
+            raise ValueError(f"input {name!r} is missing ({spec.describe()})")
         array = np.asarray(feeds[name])
         if not spec.takes(array):
             raise ValueError(f"input {name!r} takes {spec.describe()}, not {array.dtype} {list(array.shape)}")
