@@ -305,3 +305,11 @@ def test_a_stage_has_a_bar_of_its_own():
         show(3, 10)
         show.stage("bias correction")
     assert "bias correction" in console.export_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a device of POSIX")
+def test_an_output_that_is_a_device_is_written_to(files, command):
+    (files / "sink").symlink_to(os.devnull)
+    assert command("run", "model.onnx", "--data", "data.npz", "-o", "sink")[0] == 0
+    assert (files / "sink").is_symlink()
+    assert not (files / "sink").is_file()

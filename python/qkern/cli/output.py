@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +25,10 @@ def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
         raise FileNotFoundError(f"{path}: there is no folder {folder}")
     if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
         raise ValueError(f"{path}: would overwrite the input")
+    if path.exists() and not path.is_file():  # a device or a pipe is written to
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"{path}: no permission to write to it")
+        return
     try:
         with tempfile.TemporaryFile(dir=folder):  # asking for the permission is not enough: the disk may be read-only
             pass
