@@ -125,3 +125,24 @@ class TestCleaning:
         fuse(model)
         assert [(node.domain, node.op_type) for node in model.graph] == [("vendor", "Mystery"), ("", "Gemm")]
         assert all(node.name for node in model.graph)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_cast_like_keeps_what_it_says(constant):
+    from onnx import helper, numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    x = np.float32([1, 500, -1e6, np.inf])
+    graph = helper.make_graph(
+        [helper.make_node("CastLike", ["x", "t"], ["q"], saturate=0), helper.make_node("Cast", ["q"], ["y"], to=1)],
+        "g",
+        [] if constant else [helper.make_tensor_value_info("x", 1, [4])],
+        [helper.make_tensor_value_info("y", 1, [4])],
+        [onnx.helper.make_tensor("t", onnx.TensorProto.FLOAT8E4M3FN, [1], [0.0])],
+    )
+    if constant:
+        graph.initializer.append(numpy_helper.from_array(x, "x"))
+    model = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+    fuse(model)
+    (result,) = ReferenceEvaluator(ir.to_proto(model)).run(None, {} if constant else {"x": x})
+    np.testing.assert_array_equal(result, [1, np.nan, np.nan, np.nan])

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..fusion import constant_of
 from ..fusion.clean import infer_shapes
-from ..fusion.opset import raise_opset
+from ..fusion.opset import MINIMUM_OPSET, opset_of, raise_opset
 from ..scheme import QuantParams
 from .constants import layer_constants, quantize_constant
 from .plan import Layer, Plan, make_plan
@@ -109,7 +109,9 @@ def prepared(model: ir.Model) -> ir.Model:
     copy = model.clone()
     if copy.functions:
         common.InlinePass()(copy)
-    raise_opset(copy)
+    if opset_of(copy) < MINIMUM_OPSET:
+        infer_shapes(copy)
+        raise_opset(copy)
     common.NameFixPass()(copy)
     infer_shapes(copy)
     return copy

@@ -32,7 +32,7 @@ def fuse(model: ir.Model) -> list[Fused]:
 
     Outputs stay equal up to float32 rounding; names of inputs, outputs and remaining nodes stay. Arrays are replaced,
     never written to, so that a clone of the model isn't changed. Quantized parts stay as they are. Raises ValueError
-    where the model has an opset below 13 that ONNX's version converter can't convert.
+    naming a node of an opset below 13 whose meaning opset 13 can't express.
     """
     clean(model)
     report = [fused for run in PASSES for fused in run(model)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .constant import constant_of
-from .opset import raise_opset
+from .opset import MINIMUM_OPSET, opset_of, raise_opset
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -28,9 +28,12 @@ def clean(model: ir.Model) -> None:
 
     if model.functions:
         common.InlinePass()(model)
-    raise_opset(model)
+    if opset_of(model) < MINIMUM_OPSET:
+        infer_shapes(model)
+        raise_opset(model)
     common.TopologicalSortPass()(model)
     common.NameFixPass()(model)  # every node gets a name: reports and `exclude` need one
+    casts = _attributes_of_casts(model)
     optimizer.fold_constants(
         model,
         onnx_shape_inference=True,
@@ -38,6 +41,8 @@ def clean(model: ir.Model) -> None:
         output_size_limit=_LARGEST_FOLDED,
         should_fold=_should_fold,
     )
+    for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
+        node.attributes.update(casts.get(node.outputs[0].name, {}))
     sweep(model)
     infer_shapes(model)
 
@@ -60,9 +65,24 @@ def infer_shapes(model: ir.Model) -> None:
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
 
 
+def _attributes_of_casts(model: ir.Model) -> dict[str | None, dict[str, ir.Attr]]:
+    """What each CastLike says beside the type, by its output: onnxscript forgets it when it makes a Cast of one."""
+    return {
+        node.outputs[0].name: dict(node.attributes)
+        for graph in model.graphs()
+        for node in graph
+        if node.op_type == "CastLike" and node.domain == ""
+    }
+
+
 def _should_fold(node: ir.Node) -> bool | None:
+    import onnx_ir as ir
+
     if node.op_type in _QUANTIZATION:
         return False
+    if node.op_type == "Cast":  # to 8 bits of float: the attributes of a CastLike come back behind the folding
+        to = ir.DataType(node.attributes.get_int("to", 1))
+        return None if to.bitwidth > 8 or not to.is_floating_point() else False
     if node.op_type == "ConstantOfShape":  # onnxscript leaves it: a large one costs nothing as a node
         shape = constant_of(node.inputs[0])
         return shape is not None and int(shape.prod()) <= _LARGEST_FILLED

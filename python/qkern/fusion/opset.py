@@ -1,9 +1,16 @@
-"""Opset 13 or later: the first with per-channel QuantizeLinear, and with which every pass and operator is written."""
+"""Opset 13 or later: the first with per-channel QuantizeLinear, and with which every pass and operator is written.
+
+ONNX's own converter isn't used: it turns Upsample and the Resize of opset 10 into half pixels, forgets that Hardmax
+flattened, and doesn't know what lies in subgraphs, foreign domains or models above 2 GiB.
+"""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
+
+from .constant import value_names
+from .old_node import OldNode
+from .opset_adapters import ADAPTERS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,29 +25,33 @@ def opset_of(model: ir.Model) -> int:
     return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
 
 
-def raise_opset(model: ir.Model, minimum: int = MINIMUM_OPSET) -> None:
-    """Converts `model` in place, with ONNX's version converter, where its opset is below `minimum`.
+def raise_opset(model: ir.Model) -> None:
+    """Rewrites `model` in place for opset 13 where its opset is below; every node keeps the meaning that it had.
 
-    Raises ValueError where the converter can't.
+    Types and shapes have to be inferred beforehand, functions inlined. Raises ValueError naming the node whose meaning
+    opset 13 can't express, or that needs a rank or type that isn't known.
     """
     before = opset_of(model)
-    if before >= minimum:
-        return
-    if before == 0:
-        model.opset_imports[""] = minimum
+    if before >= MINIMUM_OPSET:
         return
     import onnx_ir.passes.common as common
-    from onnxscript.version_converter import ConvertVersionPass
 
     if model.ir_version < 4:  # there, initializers had to be listed as inputs too: they are constants all the same
         common.RemoveInitializersFromInputsPass()(model)
         model.ir_version = 4
-    logger = logging.getLogger("onnxscript.version_converter")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # it warns of taking the C++ converter, which is what we want
-    try:
-        ConvertVersionPass(minimum, fallback=True)(model)
-    finally:
-        logger.setLevel(level)
-    if opset_of(model) < minimum:
-        raise ValueError(f"ONNX's version converter can't bring this model from opset {before} to {minimum}")
+    if before:
+        taken = value_names(model.graph)
+        for graph in tuple(model.graphs()):
+            for node in tuple(graph):
+                if node.domain == "":
+                    _raise_node(OldNode(node, graph, before, taken))
+    model.opset_imports.pop("ai.onnx", None)
+    model.opset_imports[""] = MINIMUM_OPSET
+
+
+def _raise_node(node: OldNode) -> None:
+    if node.opset < 6:
+        node.take("consumed_inputs")  # said which inputs may be overwritten
+    for below, adapt in ADAPTERS.get(node.op_type, ()):
+        if node.opset < below:
+            adapt(node)
