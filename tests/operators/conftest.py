@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from onnx import helper, numpy_helper
 from onnx_text import network, run_as_written
 
 
@@ -57,3 +59,61 @@ def check() -> Callable[..., qkern.Session]:
         return sessions[0]
 
     return run
+
+
+@pytest.fixture
+def same_as_onnxruntime() -> Callable[..., qkern.Session]:
+    """`same_as_onnxruntime(op_type, inputs, constants=(), outputs=1, opset=21, exact=False, **attributes)`: one node,
+    with its inputs by position (None: left out), those at the indices in `constants` as initializers, computes what
+    ONNX Runtime does, by own kernels alone. Returns the session."""
+
+    def run(
+        op_type: str,
+        inputs: Sequence[np.ndarray | None],
+        *,
+        constants: Sequence[int] = (),
+        outputs: int = 1,
+        opset: int = 21,
+        exact: bool = False,
+        **attributes: Any,
+    ) -> qkern.Session:
+        proto = one_node(op_type, inputs, constants, outputs, opset, **attributes)
+        feeds = {f"i{k}": x for k, x in enumerate(inputs) if x is not None and k not in constants}
+        expected = run_as_written(proto, feeds)
+        session = qkern.Session(proto)
+        assert kinds(session) <= {"float", "int8", "convert"}, [(s.op_type, s.reason) for s in session.steps]
+        for _ in range(2):  # the first run plans the memory, the second uses it
+            for ours, theirs in zip(session.run(None, feeds), expected, strict=True):
+                assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+                if exact or ours.dtype.kind != "f":
+                    np.testing.assert_array_equal(ours, theirs)
+                else:
+                    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+        return session
+
+    return run
+
+
+def one_node(
+    op_type: str,
+    inputs: Sequence[np.ndarray | None],
+    constants: Sequence[int] = (),
+    outputs: int = 1,
+    opset: int = 21,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """A model of one node whose input k is called `ik`; attributes as helper.make_node takes them."""
+    names = ["" if x is None else f"i{k}" for k, x in enumerate(inputs)]
+    results = [f"o{k}" for k in range(outputs)]
+    graph = helper.make_graph(
+        [helper.make_node(op_type, names, results, name="node", **attributes)],
+        "one_node",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for k, (name, x) in enumerate(zip(names, inputs, strict=True))
+            if x is not None and k not in constants
+        ],
+        [onnx.ValueInfoProto(name=name) for name in results],
+        [numpy_helper.from_array(np.asarray(inputs[k]), f"i{k}") for k in constants],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)

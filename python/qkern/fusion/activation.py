@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ABSORBING", "activation_bounds", "activation_of"]
 
-ABSORBING = frozenset({"Add", "Conv", "Gemm", "MatMul"})
+ABSORBING = frozenset({"Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"})
 _DEFAULT_BOUNDS = (-math.inf, math.inf)
 
 
 def activation_of(value: ir.Value) -> ir.Node | None:
-    """The Relu or Clip (constant bounds) that is the only reader of `value`, which a Conv, Gemm, MatMul or Add writes.
+    """The Relu or Clip (constant bounds) that is the only reader of `value`, which an operator of `ABSORBING` writes.
 
     None where there is no such node, or where `value` is an output of the graph as well.
     """

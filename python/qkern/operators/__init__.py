@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from .add import Add
 from .average_pool import AveragePool
+from .batch_normalization import BatchNormalization
 from .clip import Clip
 from .concat import Concat
 from .conv import Conv
+from .conv_transpose import ConvTranspose
 from .depth_to_space import DepthToSpace
 from .elu import Elu
 from .erf import Erf
@@ -41,9 +43,11 @@ __all__ = ["OPERATORS", "NodeQuantization", "Operator", "Unsupported", "get_oper
 OPERATORS: tuple[Operator, ...] = (
     Add(),
     AveragePool(),
+    BatchNormalization(),
     Clip(),
     Concat(),
     Conv(),
+    ConvTranspose(),
     DepthToSpace(),
     Elu(),
     Erf(),

@@ -1,4 +1,4 @@
-"""What Conv, Gemm and MatMul have in common: a constant weight in int8, a constant bias in int32."""
+"""What Conv, ConvTranspose, Gemm and MatMul have in common: a constant weight in int8, a constant bias in int32."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Int8Layer:
     note: str
 
 
-def int8_layer(node: ir.Node, builder: Builder, channel_axis: int) -> Int8Layer | str:
+def int8_layer(node: ir.Node, builder: Builder, channel_axis: int, groups: int = 1) -> Int8Layer | str:
     """The operands of `node` (x, weight, bias) in int8, or why it has none.
 
-    `channel_axis`: the axis of the weight along which a scale per channel has to lie.
+    `channel_axis`: the axis of the weight along which a scale per channel has to lie; with `groups` each of that many
+    groups of output channels has these scales.
     """
     x, w = builder.codes(node.inputs[0]), builder.quantized(node.inputs[1])
     if x is None or w is None:
@@ -49,26 +50,29 @@ def int8_layer(node: ir.Node, builder: Builder, channel_axis: int) -> Int8Layer 
         return f"its weight is {w.params.dtype.name}"
     if w.params.axis is not None and w.params.axis != channel_axis % weight.ndim:
         return f"its weight has one scale per index of axis {w.params.axis}"
+    scale, zero_point = w.params.scale, w.params.zero_point
+    if w.params.axis is not None and groups > 1:
+        scale, zero_point = np.tile(scale, groups), np.tile(zero_point, groups)
     bias_value = node.inputs[2] if len(node.inputs) > 2 else None
     if bias_value is None:
-        return Int8Layer(x, weight, w.params.scale, w.params.zero_point, None, "")
-    channels = weight.shape[channel_axis % weight.ndim]
-    row = _bias(builder, bias_value, x.params, w.params, channels)
+        return Int8Layer(x, weight, scale, zero_point, None, "")
+    channels = weight.shape[channel_axis % weight.ndim] * groups
+    row = _bias(builder, bias_value, x.params, scale, channels)
     if isinstance(row, str):
         return row
     bias, note = row
-    return Int8Layer(x, weight, w.params.scale, w.params.zero_point, bias, note)
+    return Int8Layer(x, weight, scale, zero_point, bias, note)
 
 
 def _bias(
-    builder: Builder, value: ir.Value, x: QuantParams, w: QuantParams, channels: int
+    builder: Builder, value: ir.Value, x: QuantParams, w_scale: NDArray[np.float32], channels: int
 ) -> tuple[NDArray[np.int32], str] | str:
     real = builder.constant(value)
     if real is None:
         return "its bias is not constant"
     if real.size not in (1, channels) or real.size != max(real.shape, default=1):
         return f"its bias has shape {real.shape}"
-    wanted = x.scale * w.scale  # float32, as the contract has it
+    wanted = x.scale * w_scale  # float32, as the contract has it
     quantized = builder.quantized(value)
     if quantized is not None and quantized.params.dtype == np.int32 and not quantized.params.zero_point.any():
         codes = constant_of(quantized.codes)

@@ -1,0 +1,89 @@
+"""BatchNormalization that no linear node absorbs: behind an Add, a Concat or a pool, as in DenseNet."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .operator import Operator, Unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..runtime.builder import Builder
+
+__all__ = ["BatchNormalization"]
+
+
+class BatchNormalization(Operator):
+    """x * s + (beta - mean * s), s = gamma / sqrt(variance + epsilon), one number per channel: inference mode.
+
+    s and the addend are computed in float64 and rounded once; then a multiplication and an addition in float32.
+    """
+
+    op_type = "BatchNormalization"
+
+    def lower(self, node: ir.Node, builder: Builder) -> None:
+        if node.attributes.get_int("training_mode", 0) or any(output.name for output in node.outputs[1:]):
+            raise Unsupported("it is in training mode")
+        if node.attributes.get_int("spatial", 1) != 1:
+            raise Unsupported("it has parameters for each pixel")
+        values = [value for value in node.inputs if value is not None]
+        if len(values) != 5 or not all(builder.is_float(value) for value in values):
+            raise Unsupported("its inputs are not float32")
+        x, *parameters = values
+        rank = builder.rank(x)
+        if rank < 2:
+            raise Unsupported("its input has no axis of channels")
+        to = builder.destination(node)
+        channels_last = rank > 2 and builder.channels_last(x)
+        # Channels first: one number per channel stands before the spatial axes.
+        shape = (-1,) + (1,) * (0 if channels_last else rank - 2)
+        epsilon = node.attributes.get_float("epsilon", 1e-5)
+        inputs = [builder.read(x, channels_last=channels_last)]
+        arrays = [builder.constant(value) for value in parameters]
+        known = [array for array in arrays if array is not None]
+        if len(known) == len(parameters):
+            factor, addend = _factor_and_addend(*known, epsilon=epsilon)
+            call: Any = partial(_scale, factor=factor.reshape(shape), addend=addend.reshape(shape), bounds=to.bounds)
+        else:
+            inputs += [builder.read(value) for value in parameters]
+            call = partial(_normalize, shape=shape, epsilon=epsilon, bounds=to.bounds)
+        builder.add_float(node, call, inputs, to, channels_last=channels_last)
+
+
+def _factor_and_addend(
+    gamma: NDArray[Any], beta: NDArray[Any], mean: NDArray[Any], variance: NDArray[Any], *, epsilon: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with np.errstate(all="ignore"):
+        factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
+        return factor.astype(np.float32), (beta - mean * factor).astype(np.float32)
+
+
+def _scale(
+    x: NDArray[np.float32],
+    *,
+    factor: NDArray[np.float32],
+    addend: NDArray[np.float32],
+    bounds: tuple[float, float] | None,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):
+        y = np.multiply(x, factor, out=out)
+        y += addend
+    return y if bounds is None else np.clip(y, np.float32(bounds[0]), np.float32(bounds[1]), out=y)
+
+
+def _normalize(
+    x: NDArray[np.float32],
+    *parameters: NDArray[np.float32],
+    shape: tuple[int, ...],
+    epsilon: float,
+    bounds: tuple[float, float] | None,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    factor, addend = _factor_and_addend(*parameters, epsilon=epsilon)
+    return _scale(x, factor=factor.reshape(shape), addend=addend.reshape(shape), bounds=bounds, out=out)
