@@ -37,7 +37,9 @@ class TestLoad:
             model = load_model(source)
             assert ops(model) == ["MatMul", "Relu"]
             assert model.graph.initializers["w"].const_value.numpy()[39, 49] == 1999
-        assert load_model(model) is model
+        copy = load_model(model)
+        assert copy is not model
+        assert copy.graph.initializers["w"].const_value is model.graph.initializers["w"].const_value
 
     def test_external_data(self, proto, tmp_path, monkeypatch):
         (tmp_path / "sub").mkdir()

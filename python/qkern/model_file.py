@@ -18,7 +18,8 @@ ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model
 
 
 def load_model(source: ModelSource) -> ir.Model:
-    """The model behind `source`: a path, the bytes of a file, an `onnx.ModelProto`, or an `ir.Model` (returned as is).
+    """The model behind `source`: a path, the bytes of a file, an `onnx.ModelProto`, or an `ir.Model` (a copy that
+    shares its tensors). A negative dimension, as paddle2onnx writes it, is one that isn't known.
 
     Tensors kept in external files are read when they are used; the files have to exist now. Raises FileNotFoundError
     where the file or one of its external tensors is missing, OSError where it can't be read, ValueError naming the
@@ -28,7 +29,7 @@ def load_model(source: ModelSource) -> ir.Model:
     import onnx_ir as ir
 
     if isinstance(source, ir.Model):
-        return source
+        return _without_negative_sizes(source.clone())
     folder = ""
     if isinstance(source, onnx.ModelProto):
         name, proto = "ModelProto", source
@@ -49,7 +50,7 @@ def load_model(source: ModelSource) -> ir.Model:
         raise ValueError(f"{name}: not a valid ONNX model ({error})") from error
     _place_external_tensors(model, folder, name)
     _check_wired(model, name)
-    return model
+    return _without_negative_sizes(model)
 
 
 def fix_defaults(model: ir.Model) -> list[str]:
@@ -123,6 +124,16 @@ def _place_external_tensors(model: ir.Model, folder: str, name: str) -> None:
                 raise FileNotFoundError(
                     f"{name}: the data of {value.name!r} should be in {tensor.path}, which is missing"
                 )
+
+
+def _without_negative_sizes(model: ir.Model) -> ir.Model:
+    import onnx_ir as ir
+
+    for graph in model.graphs():
+        for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
+            if value.shape is not None and any(isinstance(size, int) and size < 0 for size in value.shape):
+                value.shape = ir.Shape([None if isinstance(size, int) and size < 0 else size for size in value.shape])
+    return model
 
 
 def _check_wired(model: ir.Model, name: str) -> None:

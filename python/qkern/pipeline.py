@@ -126,8 +126,6 @@ def quantize_model(
     if effort != "fast" and free:
         observer = HistogramObserver
     graph = load_model(model)
-    if graph is model:
-        graph = graph.clone()
     defaults = fix_defaults(graph)
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)

@@ -16,6 +16,7 @@ MOVES = {
     "Transpose": ("Transpose<perm=[0, 2, 3, 1]>(c)", {}),
     "Transpose-reversed": ("Transpose(c)", {}),
     "Unsqueeze": ("Unsqueeze(c, axes)", {"axes": np.array([1, -1], I64)}),
+    "Unsqueeze-one": ("Unsqueeze(c, axis)", {"axis": np.array(1, I64)}),
     "Slice": ("Slice(c, starts, ends)", {"starts": np.array([0, 1], I64), "ends": np.array([9, 3], I64)}),
     "Slice-steps": (
         "Slice(c, starts, ends, axes, steps)",

@@ -118,6 +118,19 @@ def test_quantization_by_parameters_that_are_computed():
     assert np.abs(session.run(None, {"x": x})[0] - x).max() < 0.02
 
 
+@pytest.mark.parametrize("axis", [None, 0])
+def test_sums_dequantized_by_a_scale_that_is_computed(axis):
+    scale = "float" if axis is None else "float[2]"
+    how = "" if axis is None else f"<axis={axis}>"
+    text = f"(int32[2, 3] q, {scale} x) => (float[2, 3] y) {{ s = Add(x, x) y = DequantizeLinear{how}(q, s) }}"
+    session = qkern.Session(graph(text, opset=13))
+    assert [step.kind for step in session.steps if step.op_type == "DequantizeLinear"] == ["convert"]
+    q = np.int32([[1, -2, 3], [70_000, -80_000, 0]])
+    s = np.float32(0.25) if axis is None else np.float32([0.25, 0.5])
+    (y,) = session.run(None, {"q": q, "x": s})
+    np.testing.assert_array_equal(y, q * np.reshape(2 * s, (-1, 1)))
+
+
 def test_nan_goes_through_float_layers_and_becomes_zero_in_codes():
     from small_cnn import images, small_cnn
 

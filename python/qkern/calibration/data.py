@@ -61,6 +61,9 @@ class Feeds:
     ) -> None:
         if not inputs:
             raise ValueError("the model has no inputs to feed")
+        for spec in inputs:
+            if spec.within:
+                raise ValueError(f"input {spec.name!r} takes {spec.describe()}; {what} can only be arrays")
         self._inputs = list(inputs)
         self._batch = batch
         self._what = what

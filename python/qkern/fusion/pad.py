@@ -100,9 +100,9 @@ def _zero_padding(pad: ir.Node) -> list[int] | str:
         return "the rank of the Pad's input is not known"
     rank = len(data.shape)
     full = [0] * (2 * rank)
-    for index, axis in enumerate(axes.tolist()):
+    for index, axis in enumerate(axes.reshape(-1).tolist()):
         full[axis % rank] = int(amounts[index])
-        full[axis % rank + rank] = int(amounts[index + len(axes)])
+        full[axis % rank + rank] = int(amounts[index + axes.size])
     return full
 
 

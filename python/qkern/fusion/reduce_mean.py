@@ -57,5 +57,5 @@ def _is_spatial(node: ir.Node, rank: int) -> bool:
     axes = node.attributes.get_ints("axes")
     if axes is None and len(node.inputs) > 1:
         constant = constant_of(node.inputs[1])
-        axes = None if constant is None else constant.tolist()
+        axes = None if constant is None else constant.reshape(-1).tolist()
     return rank >= 3 and axes is not None and sorted(axis % rank for axis in axes) == list(range(2, rank))

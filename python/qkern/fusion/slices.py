@@ -55,7 +55,7 @@ def _ranges(node: ir.Node, rank: int) -> list[NDArray[Any]] | None:
         array = constant_of(source)
         if source is not None and array is None:
             return None
-        parts.append(array)
+        parts.append(None if array is None else array.reshape(-1))
     starts, ends, axes, steps = parts
     if starts is None or ends is None:
         return None

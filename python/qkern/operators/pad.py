@@ -36,7 +36,7 @@ class Pad(Mover):
         mode = _MODES.get(node.attributes.get_string("mode", "constant") or "constant")
         if mode is None or amounts.min(initial=0) < 0:
             raise Unsupported("it takes away, or has a mode that has no kernel")
-        which = range(rank) if axes is None else [int(axis) for axis in axes]
+        which = range(rank) if axes is None else [int(axis) for axis in axes.reshape(-1)]
         widths = [(0, 0)] * rank
         for index, axis in enumerate(which):
             pair = (int(amounts[index]), int(amounts[index + len(amounts) // 2]))

@@ -29,7 +29,7 @@ class Slice(Mover):
             array = constant_of(source)
             if source is not None and array is None:
                 raise Unsupported("its bounds are not constant")
-            parts.append(None if array is None else [int(number) for number in array])
+            parts.append(None if array is None else [int(number) for number in array.reshape(-1)])
         starts, ends, axes, steps = parts
         if starts is None or ends is None:
             raise Unsupported("its bounds are not constant")

@@ -27,5 +27,5 @@ class Squeeze(Mover):
         axes = constant_of(node.inputs[1])
         if axes is None:
             raise Unsupported("its axes are not constant")
-        wanted = tuple(int(axis) for axis in axes)
+        wanted = tuple(int(axis) for axis in axes.reshape(-1))  # exporters write one axis without a dimension
         return lambda x: np.squeeze(x, wanted)

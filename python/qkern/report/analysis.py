@@ -98,8 +98,6 @@ def analyze(
     """
     preset = get_target(target)
     graph = load_model(model)
-    if graph is model:
-        graph = graph.clone()
     fix_defaults(graph)
     fuse(graph)
     kept = KeptSamples.of(input_specs(graph), samples)

@@ -301,7 +301,9 @@ class Builder:
 
         scale, given = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
         codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
-        types = (ir.DataType.INT8, ir.DataType.UINT8)
+        types = {ir.DataType.INT8, ir.DataType.UINT8}
+        if node.op_type == "DequantizeLinear":
+            types.add(ir.DataType.INT32)
         if scale is None or scale.dtype != ir.DataType.FLOAT or codes is None or codes.dtype not in types:
             return False
         if node.attributes.get_int("block_size", 0) or node.inputs[0] is None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
@@ -17,12 +16,11 @@ from .builder import Builder
 from .frame import Frame, Tap
 from .program import Step
 from .qoperator import expand_qoperators
-from .signature import InputSpec, checked_feeds, input_specs
+from .signature import InputSpec, checked_feeds, input_specs, shape_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import onnx_ir as ir
 
 __all__ = ["Session"]
 
@@ -51,8 +49,6 @@ class Session:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
         graph = load_model(model)
-        if graph is model:
-            graph = graph.clone()
         specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
         whole = graph.clone() if any(value.is_initializer() for value in graph.graph.inputs) else None
         defaults = fix_defaults(graph)
@@ -70,8 +66,8 @@ class Session:
         self._inputs = builder.inputs
         self._outputs = builder.outputs
         self._taps = builder.taps
-        self._output_specs = _output_specs(graph)
-        self._frames: OrderedDict[tuple[tuple[int, ...], ...], list[Frame]] = OrderedDict()
+        self._output_specs = [spec_of(value) for value in graph.graph.outputs]
+        self._frames: OrderedDict[tuple[Any, ...], list[Frame]] = OrderedDict()
 
     def get_inputs(self) -> list[InputSpec]:
         """What has to be fed: name, dtype and shape of each input."""
@@ -82,7 +78,8 @@ class Session:
         return list(self._output_specs)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[NDArray[Any]]:
-        """Outputs for `feeds` (arrays by input name): all, or those in `output_names`, in that order.
+        """Outputs for `feeds` (arrays by input name): all, or those in `output_names`, in that order. A sequence is a
+        list of arrays, an optional without a value None.
 
         Raises ValueError naming an input that is missing, unknown, or of another dtype or shape than the model takes,
         or an output that it doesn't have.
@@ -106,7 +103,7 @@ class Session:
         if fed:
             return self._feeding(fed)._run(feeds, tap)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
-        key = tuple(array.shape for array in arrays.values())
+        key = tuple(map(shape_of, arrays.values()))
         idle = self._frames.setdefault(key, [])
         try:  # another thread may take it between a look and the pop
             frame = idle.pop()
@@ -129,7 +126,7 @@ class Session:
             latest = self._fed = names, Session(graph, self._threads, observe=self._observed)
         return latest[1]
 
-    def _forget_old_shapes(self, latest: tuple[tuple[int, ...], ...]) -> None:
+    def _forget_old_shapes(self, latest: tuple[Any, ...]) -> None:
         try:
             self._frames.move_to_end(latest)
             while len(self._frames) > _MOST_SHAPES:
@@ -149,12 +146,3 @@ def _limited_to(threads: int | None) -> Iterator[None]:
         yield
     finally:
         _core.limit_num_threads(before)
-
-
-def _output_specs(model: ir.Model) -> list[InputSpec]:
-    specs = []
-    for value in model.graph.outputs:
-        shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
-        dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
-        specs.append(InputSpec(value.name or "", dtype, shape))
-    return specs

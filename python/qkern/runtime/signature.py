@@ -12,22 +12,27 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["InputSpec", "checked_feeds", "input_specs"]
+__all__ = ["InputSpec", "checked_feeds", "input_specs", "shape_of", "spec_of"]
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """An input of a model. `shape` holds None for a dimension that varies, and is None where the rank isn't known."""
+    """An input of a model. `shape` holds None for a dimension that varies, and is None where the rank isn't known.
+
+    `within` says what the tensor is in, from the outside in, of "optional" (None, or what is in it) and "sequence" (a
+    list of what is in it); it is () for a plain tensor.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...] | None
+    within: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Type and shape in words."""
-        if self.shape is None:
-            return f"{self.dtype} of any shape"
-        return f"{self.dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+        sizes = None if self.shape is None else ", ".join("?" if size is None else str(size) for size in self.shape)
+        tensor = f"{self.dtype} of any shape" if sizes is None else f"{self.dtype} [{sizes}]"
+        return " ".join([*(f"{each} of" for each in self.within), tensor])
 
     def takes(self, array: NDArray[Any]) -> bool:
         """Whether `array` has the dtype and a shape of this input."""
@@ -42,33 +47,55 @@ class InputSpec:
 
 def input_specs(model: ir.Model, *, with_defaults: bool = False) -> list[InputSpec]:
     """What `model` has to be fed: its inputs without those that an initializer fills (`with_defaults`: with them)."""
-    specs = []
-    for value in model.graph.inputs:
-        name = value.name or ""
-        if name in model.graph.initializers and not with_defaults:
-            continue
-        shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
-        dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
-        specs.append(InputSpec(name, dtype, shape))
-    return specs
+    return [
+        spec_of(value) for value in model.graph.inputs if with_defaults or value.name not in model.graph.initializers
+    ]
+
+
+def spec_of(value: ir.Value) -> InputSpec:
+    """Name, dtype and shape of an input or output."""
+    import onnx_ir as ir
+
+    shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
+    dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
+    within, inner = [], value.type
+    while isinstance(inner, (ir.SequenceType, ir.OptionalType)):
+        within.append("sequence" if isinstance(inner, ir.SequenceType) else "optional")
+        inner = inner.elem_type
+    return InputSpec(value.name or "", dtype, shape, tuple(within))
 
 
 def checked_feeds(
     feeds: Mapping[str, Any], specs: Mapping[str, InputSpec], optional: Collection[str]
-) -> dict[str, NDArray[Any]]:
-    """`feeds` as arrays; those in `optional` may be left out. Raises ValueError naming an input that is missing,
-    unknown, or fed with another dtype or shape than it takes."""
+) -> dict[str, Any]:
+    """`feeds` as arrays (lists of arrays, None); those in `optional` may be left out.
+
+    Raises ValueError naming an input that is missing, unknown, or fed with another dtype or shape than it takes.
+    """
     unknown = [name for name in feeds if name not in specs]
     if unknown:
         raise ValueError(f"the model has no input {unknown[0]!r}; its inputs are {', '.join(map(repr, specs))}")
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, spec in specs.items():
-        if name not in feeds:
-            if name in optional:
-                continue
-            raise ValueError(f"input {name!r} is missing ({spec.describe()})")
-        array = np.asarray(feeds[name])
-        if not spec.takes(array):
-            raise ValueError(f"input {name!r} takes {spec.describe()}, not {array.dtype} {list(array.shape)}")
-        arrays[name] = array
-    return arrays
+    missing = next((spec for name, spec in specs.items() if name not in feeds and name not in optional), None)
+    if missing is not None:
+        raise ValueError(f"input {missing.name!r} is missing ({missing.describe()})")
+    return {name: _checked(feeds[name], spec, spec.within) for name, spec in specs.items() if name in feeds}
+
+
+def _checked(given: Any, spec: InputSpec, within: tuple[str, ...]) -> Any:
+    if within and within[0] == "optional":
+        return None if given is None else _checked(given, spec, within[1:])
+    if within:
+        if not isinstance(given, (list, tuple)):
+            raise ValueError(f"input {spec.name!r} takes {spec.describe()}: a list, not {type(given).__name__}")
+        return [_checked(each, spec, within[1:]) for each in given]
+    array = np.asarray(given)
+    if not spec.takes(array):
+        raise ValueError(f"input {spec.name!r} takes {spec.describe()}, not {array.dtype} {list(array.shape)}")
+    return array
+
+
+def shape_of(fed: Any) -> Any:
+    """The shape of an array, those of the arrays in a list, None for None: what a plan of memory depends on."""
+    if isinstance(fed, list):
+        return tuple(map(shape_of, fed))
+    return None if fed is None else fed.shape
