@@ -146,7 +146,7 @@ def model_bytes(source: ModelSource) -> int:
 
 def steps_left_float(session: Session) -> tuple[str, ...]:
     """Names of the steps of `session` that compute in float although its model is quantized."""
-    return tuple(step.name for step in session.steps if step.kind in ("float", "reference"))
+    return tuple(step.name for step in session.steps if step.kind in ("float", "reference", "onnxruntime"))
 
 
 def _common_inputs(specs: Sequence[list[InputSpec]]) -> list[InputSpec]:

@@ -21,10 +21,10 @@ from .. import _core
 from ..fusion import activation_bounds, activation_of, constant_of
 from ..operators import Unsupported, get_operator
 from ..scheme import QuantParams
+from .foreign_nodes import Fallback, ForeignNodes
 from .moves import lookup, to_channels_first, to_channels_last
 from .program import Kind, Slot, Step
 from .quantized import CODES, Quantized, dequantize_by, dequantized, params_of, quantize_by
-from .reference import reference_call
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -64,9 +64,16 @@ class Destination:
 
 
 class Builder:
-    """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step."""
+    """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step. `fallback` and
+    `num_threads` are about nodes without a kernel."""
 
-    def __init__(self, model: ir.Model, observed: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        observed: Collection[str] = (),
+        fallback: Fallback = "auto",
+        num_threads: int | None = None,
+    ) -> None:
         self.steps: list[Step] = []
         self.inputs: dict[str, Slot] = {}
         self._model = model
@@ -75,6 +82,7 @@ class Builder:
         self._quantized: dict[ir.Value, Quantized] = {}
         self._tables: dict[ir.Value, tuple[ir.Value, NDArray[Any]]] = {}
         self._done: set[ir.Node] = set()
+        self._foreign = ForeignNodes(model, fallback, num_threads, self._observed)
         for value in model.graph.inputs:
             slot = Slot(value.name or "")
             self.inputs[slot.name] = slot
@@ -82,7 +90,7 @@ class Builder:
         for node in model.graph:
             if node not in self._done:
                 self._lower(node)
-        self.outputs = {value.name or "": self.read(value) for value in model.graph.outputs}
+        self.outputs = [(value.name or "", self.read(value)) for value in model.graph.outputs]
         self.taps = self._observed_slots()
 
     # --- what an operator asks --------------------------------------------------
@@ -161,6 +169,8 @@ class Builder:
 
     def read(self, value: ir.Value, *, channels_last: bool = False) -> Slot:
         """The slot of `value` in that order of axes; adds the steps that bring it there."""
+        if self._foreign.holds(value):
+            self._foreign.lower(self)
         slots = self._slots.setdefault(value, {})
         if channels_last in slots:
             return slots[channels_last]
@@ -202,6 +212,8 @@ class Builder:
             written: Sequence[ir.Value] = [output for output in node.outputs if output.name]
         else:
             written = to.codes or (to.value,)
+            if to.value.type is None and node.inputs[0] is not None:  # behind an operator that ONNX doesn't know
+                to.value.type = node.inputs[0].type
         if kind is None:
             kind = "int8" if to is not None and to.codes else "float"
         if kind == "float" and not reason:
@@ -223,6 +235,12 @@ class Builder:
         self.steps.append(
             Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, compute, takes_out, may_alias)
         )
+
+    def add_step(self, step: Step, written: Sequence[ir.Value]) -> None:
+        """A step that is made already, which writes `written` in the graph's order of axes."""
+        for value, slot in zip(written, step.outputs, strict=True):
+            self._slots[value] = {False: slot}
+        self.steps.append(step)
 
     def add_float(
         self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any
@@ -252,12 +270,12 @@ class Builder:
                 return
         operator = get_operator(node.op_type) if node.domain == "" else None
         if operator is None:
-            self._refer(node, f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel")
+            self._foreign.add(node, f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel", self)
             return
         try:
             operator.lower(node, self)
         except Unsupported as reason:
-            self._refer(node, str(reason))
+            self._foreign.add(node, str(reason), self)
         except (ValueError, TypeError) as error:
             raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
 
@@ -315,11 +333,6 @@ class Builder:
         inputs = [self.read(value) for value in (node.inputs[0], scale, given) if value is not None]
         self.add(node, call, inputs, kind="convert", reason="its parameters are computed", takes_out=False)
         return True
-
-    def _refer(self, node: ir.Node, reason: str) -> None:
-        call, sources = reference_call(node, self._model)
-        inputs = [self.read(source) for source in sources]
-        self.add(node, call, inputs, kind="reference", reason=reason, takes_out=False, may_alias=True)
 
     def _dequantized(self, value: ir.Value, channels_last: bool) -> Slot:
         quantized = self._quantized[value]

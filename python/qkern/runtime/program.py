@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Kind", "Slot", "Step"]
 
-Kind: TypeAlias = Literal["int8", "float", "reference", "convert"]
+Kind: TypeAlias = Literal["int8", "float", "reference", "onnxruntime", "convert"]
 
 
 @dataclass(eq=False)
@@ -30,6 +30,7 @@ class Step:
     - "int8": a kernel on 8-bit codes (or a move of codes),
     - "float": a float32 kernel,
     - "reference": `onnx.reference`, for operators that have no kernel,
+    - "onnxruntime": ONNX Runtime, for neighbouring nodes that have no kernel,
     - "convert": quantizes, dequantizes, or changes the order of axes for the step behind it; moves an input before it
       is quantized.
 

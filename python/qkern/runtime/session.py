@@ -13,6 +13,7 @@ from .. import _core
 from ..fusion import fuse
 from ..model_file import ModelSource, fix_defaults, load_model
 from .builder import Builder
+from .foreign_nodes import Fallback
 from .frame import Frame, Tap
 from .program import Step
 from .qoperator import expand_qoperators
@@ -31,9 +32,12 @@ class Session:
     """A model made ready to run.
 
     `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model` (left as it is): QDQ, QOperator or
-    float32 ONNX. What has no int8 kernel runs in float, and what has no kernel at all through `onnx.reference`; `steps`
-    lists each with its reason. `num_threads`: None is `qkern.get_num_threads()` at each run; results don't depend on
-    it.
+    float32 ONNX. What has no int8 kernel runs in float; `steps` lists each with its reason. `num_threads`: None is
+    `qkern.get_num_threads()` at each run; results don't depend on it.
+
+    `fallback` is where nodes without a kernel run. "auto": in ONNX Runtime where that is installed (extra "fallback")
+    and takes them, else through `onnx.reference` where that is known to be right; "onnxruntime" and "reference": there
+    or nowhere; "none": nowhere. Their results are as reproducible as that library's.
 
     An initializer that is listed as an input (IR version 4 on) is a constant until a run feeds it; from then on the
     session also holds a program for which it is an input. `steps` are those of the program without.
@@ -41,11 +45,18 @@ class Session:
     With `observe`, names of float values of the graph, the model is run as it is, without fusion, and `observe()` shows
     these values.
 
-    Raises FileNotFoundError or ValueError where the model can't be read, ValueError naming the node that nothing can
-    run. A session may be used from several threads.
+    Raises FileNotFoundError or ValueError where the model can't be read, ValueError naming a node that can't run. A
+    session may be used from several threads.
     """
 
-    def __init__(self, model: ModelSource, num_threads: int | None = None, *, observe: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: ModelSource,
+        num_threads: int | None = None,
+        *,
+        observe: Sequence[str] = (),
+        fallback: Fallback = "auto",
+    ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
         graph = load_model(model)
@@ -55,7 +66,7 @@ class Session:
         expand_qoperators(graph)
         if not observe:
             fuse(graph)
-        builder = Builder(graph, observe)
+        builder = Builder(graph, observe, fallback, num_threads)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
         self._threads = num_threads
         self._specs = {spec.name: spec for spec in specs if spec.name in builder.inputs or spec.name in defaults}
@@ -84,14 +95,12 @@ class Session:
         Raises ValueError naming an input that is missing, unknown, or of another dtype or shape than the model takes,
         or an output that it doesn't have.
         """
-        names = list(self._outputs) if output_names is None else list(output_names)
-        for name in names:
-            if name not in self._outputs:
-                raise ValueError(
-                    f"the model has no output {name!r}; its outputs are {', '.join(map(repr, self._outputs))}"
-                )
+        known = [name for name, _ in self._outputs]
+        for name in output_names or ():
+            if name not in known:
+                raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, known))}")
         results = self._run(feeds, None)
-        return results if output_names is None else [results[list(self._outputs).index(name)] for name in names]
+        return results if output_names is None else [results[known.index(name)] for name in output_names]
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
         """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
@@ -108,7 +117,7 @@ class Session:
         try:  # another thread may take it between a look and the pop
             frame = idle.pop()
         except IndexError:
-            frame = Frame(self.steps, self._inputs, list(self._outputs.values()), self._taps)
+            frame = Frame(self.steps, self._inputs, [slot for _, slot in self._outputs], self._taps)
         with _limited_to(self._threads):
             results = frame.run(arrays, tap)
         idle.append(frame)
