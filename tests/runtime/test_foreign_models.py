@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import qkern
@@ -42,8 +45,6 @@ def test_what_onnxruntime_s_quantizer_writes(form, per_channel, activation, tmp_
 
         def get_next(self):
             return next(self.feeds, None)
-
-    import onnx
 
     onnx.save(small_cnn(), tmp_path / "float.onnx")
     quant_pre_process(tmp_path / "float.onnx", tmp_path / "prepared.onnx")
@@ -88,7 +89,6 @@ def test_a_bias_in_float_is_rounded_and_says_so():
     codes = qkern.quantize(x, 0.02, 128, dtype=np.uint8)
     real = qkern.dequantize(codes, 0.02, 128)
     weights = next(i for i in proto.graph.initializer if i.name == "w")
-    import onnx
 
     expected = real @ (onnx.numpy_helper.to_array(weights).astype(np.float32) * np.float32(0.01)).T + [1.5, -2.25, 0.3]
     assert np.abs(session.run(None, {"x": x})[0] - np.clip(expected, -6, 6.75)).max() < 0.026
@@ -173,3 +173,100 @@ def test_qoperators(same):
 def test_our_own_files_have_the_same_bits_in_onnxruntime(same):
     model = qkern.quantize_model(small_cnn(), images(40), "x86").model
     same(ir.to_proto(model), {"image": images(50, seed=7)})
+
+
+QDQ_ATTRIBUTES = {
+    "Q-output_dtype": ("int8[N, 4] y) { y = QuantizeLinear<output_dtype=3>(x, c)", 21),
+    "Q-output_dtype-uint8": ("uint8[N, 4] y) { y = QuantizeLinear<output_dtype=2>(x, c)", 21),
+    "Q-output_dtype-zero_point": ("int8[N, 4] y) { y = QuantizeLinear<output_dtype=3>(x, c, z)", 21),
+    "Q-output_dtype-computed": ("int8[N, 4] y) { s = Abs(c) y = QuantizeLinear<output_dtype=3>(x, s)", 21),
+    "Q-output_dtype-int16": ("int16[N, 4] y) { y = QuantizeLinear<output_dtype=5>(x, c)", 21),
+    "Q-saturate": ("int8[N, 4] y) { y = QuantizeLinear<saturate=0>(x, c, z)", 19),
+    "Q-axis": ("int8[N, 4] y) { y = QuantizeLinear<axis=-1>(x, cs, zs)", 19),
+    "Q-axis-computed": ("int8[N, 4] y) { s = Abs(cs) y = QuantizeLinear<axis=-1, output_dtype=3>(x, s)", 21),
+    "Q-precision": ("int8[N, 4] y) { y = QuantizeLinear<precision=1>(x, c, z)", 23),
+    "Q-block_size": ("int8[N, 4] y) { y = QuantizeLinear<block_size=2>(x, blocks, block_zeros)", 21),
+    "DQ-output_dtype": (
+        "float16[N, 4] y) { q = QuantizeLinear(x, c, z) y = DequantizeLinear<output_dtype=10>(q, c, z)",
+        23,
+    ),
+    "DQ-output_dtype-float": (
+        "float[N, 4] y) { q = QuantizeLinear(x, c, z) y = DequantizeLinear<output_dtype=1>(q, c, z)",
+        23,
+    ),
+    "DQ-block_size": (
+        """float[N, 4] y) { q = QuantizeLinear(x, c, z)
+        y = DequantizeLinear<block_size=2>(q, blocks, block_zeros)""",
+        21,
+    ),
+    "microsoft": (
+        """float[N, 4] y) { q = com.microsoft.QuantizeLinear(x, c, z)
+        y = com.microsoft.DequantizeLinear(q, c, z)""",
+        17,
+    ),
+    "microsoft-axis": (
+        """float[N, 4] y) { q = com.microsoft.QuantizeLinear<axis=-1>(x, cs, zs)
+        y = com.microsoft.DequantizeLinear<axis=-1>(q, cs, zs)""",
+        17,
+    ),
+    "microsoft-no-zero-point": ("uint8[N, 4] y) { y = com.microsoft.QuantizeLinear(x, c)", 17),
+}
+
+
+@pytest.mark.parametrize("case", QDQ_ATTRIBUTES)
+def test_every_attribute_of_q_and_dq_counts(case, same):
+    text, opset = QDQ_ATTRIBUTES[case]
+    arrays = {
+        "c": np.float32(0.05),
+        "z": np.int8(-7),
+        "cs": np.float32([0.05, 0.1, 0.02, 0.5]),
+        "zs": np.int8([0, -3, 50, 7]),
+        "blocks": np.float32([[0.05, 0.1]] * 6),
+        "block_zeros": np.int8([[0, -3]] * 6),
+    }
+    arrays = {name: array for name, array in arrays.items() if re.search(rf"\b{name}\b", text.partition("{")[2])}
+    proto = graph(f"(float[N, 4] x) => ({text} }}", opset=opset, **arrays)
+    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    same(proto, {"x": np.random.default_rng(8).normal(size=(6, 4)).astype(np.float32) * 5})
+
+
+def test_integers_are_quantized_as_onnx_has_it():  # ONNX Runtime has no kernel for it
+    proto = graph(
+        "(int32[N] x) => (int8[N] y) { y = QuantizeLinear(x, c, z) }", opset=13, c=np.float32(2), z=np.int8(-7)
+    )
+    (y,) = qkern.Session(proto).run(None, {"x": np.int32([-1000, -3, 0, 3, 40, 1000])})
+    assert y.dtype == np.int8
+    np.testing.assert_array_equal(y, [-128, -9, -7, -5, 13, 127])
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 3.25])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_alpha_of_a_quantized_gemm(alpha, transposed, same):
+    rng = np.random.default_rng(5)
+    proto = graph(
+        f"""(uint8[N, 8] x) => (uint8[N, 3] y) {{
+            y = com.microsoft.QGemm<alpha={alpha}, transB={transposed}>(x, xs, xz, w, ws, wz, b, ys, yz)
+        }}""",
+        w=rng.integers(-127, 128, (3, 8) if transposed else (8, 3), np.int8),
+        b=rng.integers(-2000, 2000, 3).astype(np.int32),
+        **parameters("x", 0.02, np.uint8(100)),
+        **parameters("w", 0.01, np.int8(0)),
+        **parameters("y", 0.5, np.uint8(128)),
+    )
+    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    kinds = same(proto, {"x": rng.integers(0, 256, (40, 8)).astype(np.uint8)})
+    assert kinds == [("Gemm", "int8")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y = QuantizeLinear<axis=2>(x, cs)", r"node 'y' \(QuantizeLinear\): axis 2 of an input with 2 axes"),
+        ("y = QuantizeLinear(x, negative)", r"node 'y' \(QuantizeLinear\): its scale is not a positive number"),
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused_by_name(text, message):
+    arrays = {"cs": np.float32([1, 1, 1, 1]), "negative": np.float32(-1)}
+    proto = graph(f"(float[N, 4] x) => (uint8[N, 4] y) {{ {text} }}", **{n: a for n, a in arrays.items() if n in text})
+    with pytest.raises(ValueError, match=message):
+        qkern.Session(proto)

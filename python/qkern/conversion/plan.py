@@ -124,7 +124,7 @@ def _examine(node: ir.Node, excluded: set[str], plan: Plan) -> Layer | str:
     operator = get_operator(node.op_type) if node.domain == "" else None
     if operator is None:
         return f"{node.domain + '.' if node.domain else ''}{node.op_type} has no int8 kernel"
-    how = operator.quantization(node)
+    how = operator.obstacle(node) or operator.quantization(node)
     if isinstance(how, str):
         return how
     activations = how.activations

@@ -25,6 +25,7 @@ class AveragePool(Operator):
     """The mean of each window; padding counts only with count_include_pad."""
 
     op_type = "AveragePool"
+    attributes = ("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         try:

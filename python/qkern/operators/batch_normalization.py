@@ -25,6 +25,7 @@ class BatchNormalization(Operator):
     """
 
     op_type = "BatchNormalization"
+    attributes = ("epsilon", "momentum", "spatial", "training_mode")
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
         if node.attributes.get_int("training_mode", 0) or any(output.name for output in node.outputs[1:]):

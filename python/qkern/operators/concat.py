@@ -23,6 +23,7 @@ class Concat(Operator):
     """Its inputs one after the other along `axis`: codes as they are where all have one scale and zero point."""
 
     op_type = "Concat"
+    attributes = ("axis",)
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         return NodeQuantization(tuple(range(len(node.inputs))), shares_params=True)

@@ -24,6 +24,7 @@ class Conv(Operator):
     """x (batch, channels, spatial...), weight (out, channels / group, kernel...), bias (out)."""
 
     op_type = "Conv"
+    attributes = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         weight = node.inputs[1]

@@ -39,6 +39,7 @@ class ConvTranspose(Operator):
     """
 
     op_type = "ConvTranspose"
+    attributes = ("auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides")
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         weight = constant_of(node.inputs[1])

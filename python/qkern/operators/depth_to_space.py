@@ -21,6 +21,7 @@ class DepthToSpace(Mover):
     """Channels into blocks of pixels (pixel shuffle)."""
 
     op_type = "DepthToSpace"
+    attributes = ("blocksize", "mode")
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
         if rank != 4:

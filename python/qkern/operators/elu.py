@@ -18,6 +18,7 @@ class Elu(Unary):
     """x where x >= 0, alpha (exp(x) - 1) elsewhere."""
 
     op_type = "Elu"
+    attributes = ("alpha",)
 
     def function(self, node: ir.Node) -> Function:
         alpha = node.attributes.get_float("alpha", 1.0)

@@ -17,6 +17,7 @@ class Flatten(Mover):
     """Axes before `axis` into rows, the others into columns."""
 
     op_type = "Flatten"
+    attributes = ("axis",)
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
         axis = node.attributes.get_int("axis", 1)

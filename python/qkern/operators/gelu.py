@@ -19,6 +19,7 @@ class Gelu(Unary):
     """x times the normal distribution function of x, exact or (approximate="tanh") by tanh."""
 
     op_type = "Gelu"
+    attributes = ("approximate",)
 
     def function(self, node: ir.Node) -> Function:
         if node.attributes.get_string("approximate", "none") == "tanh":

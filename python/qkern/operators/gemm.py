@@ -23,6 +23,7 @@ class Gemm(Operator):
     """x (rows, depth), weight (depth, cols) or, with transB, (cols, depth), bias (cols)."""
 
     op_type = "Gemm"
+    attributes = ("alpha", "beta", "transA", "transB")
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         reason = _obstacle(node)

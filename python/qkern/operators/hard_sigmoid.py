@@ -18,6 +18,7 @@ class HardSigmoid(Unary):
     """max(0, min(1, alpha x + beta))."""
 
     op_type = "HardSigmoid"
+    attributes = ("alpha", "beta")
 
     def function(self, node: ir.Node) -> Function:
         alpha, beta = node.attributes.get_float("alpha", 0.2), node.attributes.get_float("beta", 0.5)

@@ -18,6 +18,7 @@ class LeakyRelu(Unary):
     """x where x >= 0, alpha x elsewhere."""
 
     op_type = "LeakyRelu"
+    attributes = ("alpha",)
 
     def function(self, node: ir.Node) -> Function:
         alpha = node.attributes.get_float("alpha", 0.01)

@@ -23,6 +23,7 @@ class MaxPool(Operator):
     """The largest number of each window: codes keep their order, so the scale stays."""
 
     op_type = "MaxPool"
+    attributes = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         try:

@@ -62,7 +62,9 @@ class Mover(Operator):
 
 
 def axis_in(axis: int, rank: int, channels_last: bool) -> int:
-    """Where axis `axis` of the graph is in an array in that order of axes."""
+    """Where axis `axis` of the graph is in an array in that order of axes. Raises ValueError where it isn't one."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} of an array with {rank} axes")
     axis %= rank
     if not channels_last or axis == 0:
         return axis

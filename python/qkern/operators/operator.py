@@ -39,9 +39,19 @@ class Unsupported(Exception):
 
 
 class Operator:
-    """Base of the operators: quantizes nothing; `lower` has to be written."""
+    """Base of the operators: quantizes nothing; `lower` has to be written.
+
+    `attributes` are the names of those that it reads, or that change nothing it computes: all that ONNX gives the
+    operator from opset 13 on (a test compares). A node with another one runs elsewhere.
+    """
 
     op_type: str
+    attributes: tuple[str, ...] = ()
+
+    def obstacle(self, node: ir.Node) -> str:
+        """Why no kernel can compute `node`, whatever its inputs are; "" where there is no such reason."""
+        unread = [name for name in node.attributes if name not in self.attributes]
+        return f"its attribute {unread[0]!r} is not one that the kernel knows" if unread else ""
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         """How `node` is quantized, or the reason, in words, why it stays float."""

@@ -24,6 +24,7 @@ class Pad(Mover):
     """Zeros, or numbers of the input itself, around the input."""
 
     op_type = "Pad"
+    attributes = ("mode",)
     keeps_layout = True
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:

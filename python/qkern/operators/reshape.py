@@ -21,6 +21,7 @@ class Reshape(Mover):
     """Another shape, in which 0 stands for the size the input has there (without `allowzero`) and -1 for the rest."""
 
     op_type = "Reshape"
+    attributes = ("allowzero",)
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
         shape = constant_of(node.inputs[1])

@@ -22,6 +22,7 @@ class Softmax(Operator):
     """exp(x - max) / sum of these, along `axis`; float64 rounded once (see unary.py)."""
 
     op_type = "Softmax"
+    attributes = ("axis",)
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
         x = node.inputs[0]

@@ -18,6 +18,7 @@ class Transpose(Mover):
     """The axes in the order `perm`, or reversed."""
 
     op_type = "Transpose"
+    attributes = ("perm",)
 
     def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
         perm = tuple(node.attributes.get_ints("perm") or reversed(range(rank)))

@@ -54,6 +54,8 @@ def obstacle(node: ir.Node, kernel: Sequence[int] | None) -> str:
 def window_of(node: ir.Node, kernel: Sequence[int] | None) -> Window:
     """The window of `node`, with a kernel of that size (None: its attribute). Raises `Unsupported`."""
     size = tuple(kernel if kernel is not None else node.attributes.get_ints("kernel_shape") or ())
+    if tuple(node.attributes.get_ints("kernel_shape") or size) != size:
+        raise Unsupported("its kernel_shape is not that of its weight")
     axes = len(size)
     if not 1 <= axes <= 3:
         raise Unsupported(f"{axes} spatial axes: kernels are for 1 to 3")

@@ -24,7 +24,7 @@ from ..scheme import QuantParams
 from .foreign_nodes import Fallback, ForeignNodes
 from .moves import lookup, to_channels_first, to_channels_last
 from .program import Kind, Slot, Step
-from .quantized import CODES, Quantized, dequantize_by, dequantized, params_of, quantize_by
+from .quantized import CODES, Quantized, dequantize_by, dequantized, has_kernel, params_of, quantize_by
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -259,6 +259,17 @@ class Builder:
     # --- lowering -----------------------------------------------------------------
 
     def _lower(self, node: ir.Node) -> None:
+        try:
+            self._add_steps_of(node)
+        except Unsupported as reason:
+            self._foreign.add(node, str(reason), self)
+        except (ValueError, TypeError) as error:
+            label = f"node {node.name!r} ({node.op_type})"
+            if label in str(error):
+                raise
+            raise type(error)(f"{label}: {error}") from error
+
+    def _add_steps_of(self, node: ir.Node) -> None:
         if node.domain == "":
             if node.op_type == "Constant" and constant_of(node.outputs[0]) is not None:
                 return
@@ -270,14 +281,10 @@ class Builder:
                 return
         operator = get_operator(node.op_type) if node.domain == "" else None
         if operator is None:
-            self._foreign.add(node, f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel", self)
-            return
-        try:
-            operator.lower(node, self)
-        except Unsupported as reason:
-            self._foreign.add(node, str(reason), self)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
+            raise Unsupported(f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel")
+        if obstacle := operator.obstacle(node):
+            raise Unsupported(obstacle)
+        operator.lower(node, self)
 
     def _defer(self, node: ir.Node) -> bool:
         """Remembers what a DequantizeLinear computes; False where its parameters aren't constant."""
@@ -290,7 +297,7 @@ class Builder:
     def _quantize(self, node: ir.Node) -> bool:
         """Adds what a QuantizeLinear computes; False where its parameters aren't constant or not of 8 bits."""
         params, x = params_of(node), node.inputs[0]
-        if params is None or params.dtype.name not in CODES or x is None:
+        if params is None or params.dtype.name not in CODES or x is None or not (x.dtype is None or self.is_float(x)):
             return False
         output = node.outputs[0]
         source = self.codes(x)
@@ -317,20 +324,23 @@ class Builder:
         no kernel."""
         import onnx_ir as ir
 
-        scale, given = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-        codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
+        x, scale, given = (*node.inputs, None)[:3]
+        codes = x if node.op_type == "DequantizeLinear" else node.outputs[0]
         types = {ir.DataType.INT8, ir.DataType.UINT8}
         if node.op_type == "DequantizeLinear":
             types.add(ir.DataType.INT32)
         if scale is None or scale.dtype != ir.DataType.FLOAT or codes is None or codes.dtype not in types:
             return False
-        if node.attributes.get_int("block_size", 0) or node.inputs[0] is None:
+        if scale.shape is not None and len(scale.shape) > 1:
             return False
-        call = partial(
-            quantize_by if node.op_type == "QuantizeLinear" else dequantize_by,
-            axis=node.attributes.get_int("axis", 1),
-        )
-        inputs = [self.read(value) for value in (node.inputs[0], scale, given) if value is not None]
+        if not has_kernel(node) or x is None or (node.op_type == "QuantizeLinear" and not self.is_float(x)):
+            return False
+        axis = node.attributes.get_int("axis", 1)
+        if node.op_type == "QuantizeLinear":
+            call = partial(quantize_by, axis=axis, dtype=codes.dtype.numpy())
+        else:
+            call = partial(dequantize_by, axis=axis)
+        inputs = [self.read(value) for value in (x, scale, given) if value is not None]
         self.add(node, call, inputs, kind="convert", reason="its parameters are computed", takes_out=False)
         return True
 

@@ -3,7 +3,8 @@
     QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) -> Quantize(Conv(Dequantize(x), Dequantize(w), Dequantize(b)))
 
 with the scale xs * ws for the bias, and likewise for the others in `_FORMS`: ONNX's own and those that ONNX Runtime's
-quantizer writes (domain com.microsoft). Scales and zero points have to be constant; other nodes stay as they are.
+quantizer writes (domain com.microsoft). QGemm's alpha goes to the scale of its weight. Scales and zero points have to
+be constant; other nodes stay as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..fusion import constant_of
 from ..fusion.constant import add_initializer, fresh_name
+from ..fusion.opset import MINIMUM_OPSET, opset_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -44,11 +46,14 @@ _FORMS = {
     ("com.microsoft", "QLinearSigmoid"): _Form("Sigmoid", ((0, 0),), 3),
     ("com.microsoft", "QGemm"): _Form("Gemm", ((0, 0), (3, 0)), 7, bias=6),
 }
+_SAME_AS_ONNX = frozenset(("com.microsoft", name) for name in ("QuantizeLinear", "DequantizeLinear"))
 
 
 def expand_qoperators(model: ir.Model) -> None:
     """Replaces every such node of the main graph, in place."""
     for node in tuple(model.graph):
+        if (node.domain, node.op_type) in _SAME_AS_ONNX and opset_of(model) >= MINIMUM_OPSET:
+            node.domain = ""  # from opset 13 on these are what ONNX defines
         form = _FORMS.get((node.domain, node.op_type))
         if form is not None and not node.attributes.get_int("channels_last", 0):
             _expand(model.graph, node, form)
@@ -60,16 +65,21 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
     def given(index: int) -> ir.Value | None:
         return node.inputs[index] if index < len(node.inputs) else None
 
+    alpha = node.attributes.get_float("alpha", 1.0) if form.op_type == "Gemm" else 1.0
     scales = [constant_of(given(index + 1)) for index, _ in form.inputs]
-    if any(scale is None for scale in scales) or given(form.output) is None:
+    if any(scale is None for scale in scales) or given(form.output) is None or not alpha > 0:
         return
     parts = []
     for (index, axis), scale in zip(form.inputs, scales, strict=True):
         assert scale is not None
         at = axis
+        scale_value = given(index + 1)
         if form.op_type == "Gemm" and index == 3:
             at = 0 if node.attributes.get_int("transB", 0) else 1
-        parts.append(_dequantize(graph, node, given(index), given(index + 1), given(index + 2), at, scale.size > 1))
+            if alpha != 1:
+                scale = scales[1] = np.asarray(np.float32(alpha) * scale)
+                scale_value = add_initializer(graph, f"{node.name}.weight_scale", scale)
+        parts.append(_dequantize(graph, node, given(index), scale_value, given(index + 2), at, scale.size > 1))
     if form.bias is not None and given(form.bias) is not None:
         first, second = scales
         assert first is not None
@@ -81,7 +91,8 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
         parts.append(_dequantize(graph, node, given(form.bias), scale_value, zero, 0, product.size > 1))
     result = ir.Value(name=fresh_name(graph, f"{node.outputs[0].name}.real"), type=ir.TensorType(ir.DataType.FLOAT))
     result.shape = node.outputs[0].shape
-    attributes = [attribute for attribute in node.attributes.values() if attribute.name != "channels_last"]
+    gone = "alpha" if form.op_type == "Gemm" else "channels_last"
+    attributes = [attribute for attribute in node.attributes.values() if attribute.name != gone]
     inner = ir.Node("", form.op_type, parts, attributes=attributes, outputs=[result], name=node.name)
     output = node.outputs[0]
     quantized = ir.Value(name=fresh_name(graph, f"{output.name}.codes"), type=output.type, shape=output.shape)

@@ -15,7 +15,7 @@ from ..scheme import QuantParams
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["CODES", "Quantized", "dequantize_by", "dequantized", "params_of", "quantize_by"]
+__all__ = ["CODES", "Quantized", "dequantize_by", "dequantized", "has_kernel", "params_of", "quantize_by"]
 
 CODES = frozenset({"int8", "uint8"})
 
@@ -50,19 +50,37 @@ def dequantized(codes: NDArray[Any], params: QuantParams) -> NDArray[np.float32]
     return _core.dequantize(codes, params.scale, params.zero_point, axis=params.axis)
 
 
+def has_kernel(node: ir.Node) -> bool:
+    """Whether a QuantizeLinear or DequantizeLinear computes, by its attributes, between float32 and integers of 8 (32)
+    bits with parameters per tensor or per channel. (`saturate` says what becomes of float8 only.)"""
+    import onnx_ir as ir
+
+    types = {ir.DataType.FLOAT} if node.op_type == "DequantizeLinear" else {ir.DataType.INT8, ir.DataType.UINT8}
+    return (
+        node.attributes.keys() <= {"axis", "block_size", "output_dtype", "precision", "saturate"}
+        and not node.attributes.get_int("block_size", 0)
+        and node.attributes.get_int("output_dtype", 0) in {0, *types}
+        and node.attributes.get_int("precision", 0) in {0, ir.DataType.FLOAT}
+    )
+
+
 def params_of(node: ir.Node) -> QuantParams | None:
-    """The constant parameters of a QuantizeLinear or DequantizeLinear; None where they aren't constant, not float32,
-    or per block."""
+    """The constant parameters of a QuantizeLinear or DequantizeLinear; None where they aren't constant, or no kernel
+    computes with them. Raises ValueError naming the node where its axis isn't one of its input, or a scale not
+    a positive number."""
+    if not has_kernel(node):
+        return None
     scale = constant_of(node.inputs[1])
     given = node.inputs[2] if len(node.inputs) > 2 else None
     zero_point = constant_of(given) if given is not None else None
     if scale is None or scale.dtype != np.float32 or scale.ndim > 1 or (given is not None and zero_point is None):
         return None
-    if node.attributes.get_int("block_size", 0):
-        return None
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise ValueError(f"node {node.name!r} ({node.op_type}): its scale is not a positive number")
+    dtype = _dtype_of_codes(node)
     if zero_point is None:
-        zero_point = np.zeros(scale.shape, _default_dtype(node))
-    if zero_point.dtype.name not in CODES | {"int32"}:
+        zero_point = np.zeros(scale.shape, np.uint8 if dtype is None else dtype)
+    if zero_point.dtype.name not in CODES | {"int32"} or zero_point.dtype != (dtype or zero_point.dtype):
         return None
     if scale.size == zero_point.size == 1:
         return QuantParams(scale.reshape(()), zero_point.reshape(()))
@@ -71,20 +89,32 @@ def params_of(node: ir.Node) -> QuantParams | None:
     data = node.inputs[0]
     if data is None or data.shape is None:
         return None
-    return QuantParams(scale, zero_point, node.attributes.get_int("axis", 1) % len(data.shape))
+    axis, rank = node.attributes.get_int("axis", 1), len(data.shape)
+    if not -rank <= axis < rank:
+        raise ValueError(f"node {node.name!r} ({node.op_type}): axis {axis} of an input with {rank} axes")
+    return QuantParams(scale, zero_point, axis % rank)
 
 
-def _default_dtype(node: ir.Node) -> str:
+def _dtype_of_codes(node: ir.Node) -> np.dtype[Any] | None:
+    """The type of the integers; None where the graph doesn't say it, which for a QuantizeLinear means uint8 or that of
+    its zero point."""
+    import onnx_ir as ir
+
     if node.op_type == "QuantizeLinear":
-        return "uint8"
+        wanted = node.attributes.get_int("output_dtype", 0)
+        return np.dtype(ir.DataType(wanted).numpy()) if wanted else None
     codes = node.inputs[0]
-    return "uint8" if codes is None or codes.dtype is None else codes.dtype.numpy().name
+    return None if codes is None or codes.dtype is None else np.dtype(codes.dtype.numpy())
 
 
 def quantize_by(
-    x: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
+    x: NDArray[Any],
+    scale: NDArray[np.float32],
+    zero_point: NDArray[Any] | None = None,
+    *,
+    axis: int,
+    dtype: np.dtype[Any],
 ) -> NDArray[Any]:
-    dtype = np.uint8 if zero_point is None else zero_point.dtype
     where = axis if scale.size > 1 else None
     return _core.quantize(x, _plain(scale), 0 if zero_point is None else _plain(zero_point), dtype=dtype, axis=where)
 

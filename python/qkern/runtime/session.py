@@ -73,7 +73,7 @@ class Session:
         self._defaults = frozenset(defaults)
         self._whole = whole if defaults else None  # what to build from for a run that feeds some of them
         self._fed: tuple[frozenset[str], Session] | None = None
-        self._observed = tuple(observe)
+        self._observed, self._fallback = tuple(observe), fallback
         self._inputs = builder.inputs
         self._outputs = builder.outputs
         self._taps = builder.taps
@@ -132,7 +132,7 @@ class Session:
             graph = self._whole.clone()
             for name in names:
                 graph.graph.initializers.pop(name).const_value = None
-            latest = self._fed = names, Session(graph, self._threads, observe=self._observed)
+            latest = self._fed = names, Session(graph, self._threads, observe=self._observed, fallback=self._fallback)
         return latest[1]
 
     def _forget_old_shapes(self, latest: tuple[Any, ...]) -> None:
