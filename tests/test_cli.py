@@ -102,6 +102,31 @@ def test_compare_prints_a_table_and_writes_json(files, command):
     assert figures["left_float"] == []
 
 
+def test_every_command_takes_the_fallback(files, command):
+    proto = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 4] y)
+        { a = MatMul(x, w) [name_of_selu] y = Selu(a) }"""
+    )
+    weights = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(proto, "selu.onnx")
+    np.savez("x.npz", x=np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32))
+    calls = (
+        ("quantize", "selu.onnx", "--data", "x.npz", "-o", "int8.onnx", "--report", "report.json"),
+        ("run", "selu.onnx", "--data", "x.npz"),
+        ("compare", "selu.onnx", "int8.onnx", "--data", "x.npz"),
+        ("explain", "selu.onnx"),
+    )
+    for call in calls:
+        code, out, err = command(*call, "--fallback", "reference")
+        assert (code, err) == (0, "")
+    assert "reference" in out
+    for call in calls:
+        code, _, err = command(*call, "--fallback", "none")
+        assert code == 2
+        assert "node 'name_of_selu' (Selu) can't run" in err
+
+
 def test_explain_lists_every_step(files, command):
     code, out, _ = command("explain", "int8.onnx")
     assert code == 0

@@ -20,6 +20,7 @@ from .fusion import Fused, fuse
 from .model_file import ModelSource, fix_defaults, load_model, save_model
 from .report.analysis import weight_ratio
 from .report.deviation import Deviation
+from .runtime.session import Execution
 from .target import Target, get_target
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .conversion.cross_layer_equalization import Equalized
     from .conversion.plan import Layer
     from .conversion.refine import Stage
+    from .runtime.foreign_nodes import Fallback
     from .runtime.session import Session
 
 __all__ = ["QuantizedModel", "quantize_model"]
@@ -62,11 +64,9 @@ class QuantizedModel:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
         save_model(self.model, path)
 
-    def session(self, num_threads: int | None = None) -> Session:
-        """A session that runs the model on `num_threads` threads (None: `qkern.get_num_threads()`)."""
-        from .runtime.session import Session
-
-        return Session(self.model, num_threads=num_threads)
+    def session(self, num_threads: int | None = None, fallback: Fallback = "auto") -> Session:
+        """A session that runs the model; see `qkern.Session`."""
+        return Execution(num_threads, fallback).session(self.model)
 
 
 def quantize_model(
@@ -83,6 +83,7 @@ def quantize_model(
     max_drop: float | None = None,
     metric: str = "agreement",
     num_threads: int | None = None,
+    fallback: Fallback = "auto",
     progress: Progress | None = None,
     stage: Stage | None = None,
 ) -> QuantizedModel:
@@ -109,6 +110,7 @@ def quantize_model(
     `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
     to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
     Measured on the kept samples.
+    `fallback`: where nodes without a kernel run, as for `qkern.Session`.
     `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
     correction begins.
 
@@ -119,6 +121,7 @@ def quantize_model(
     if effort is None:
         effort = "balanced" if data is not None else "fast"
     _check_effort(effort, data, table, budget, max_drop, metric)
+    execution = Execution(num_threads, fallback)
     preset = get_target(target)
     free = method is None
     method = preset.method if method is None else method
@@ -136,7 +139,15 @@ def quantize_model(
         model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
     ) -> CalibrationTable:
         return calibrate(
-            model, source, tensors, observer=observer, num_threads=num_threads, progress=progress, keep=keep, into=into
+            model,
+            source,
+            tensors,
+            observer=observer,
+            num_threads=num_threads,
+            fallback=fallback,
+            progress=progress,
+            keep=keep,
+            into=into,
         )
 
     if data is not None:
@@ -176,7 +187,7 @@ def quantize_model(
             exclude=excluded,
             effort=effort,
             recalibrate=lambda other: observe(other, again, None),
-            num_threads=num_threads,
+            execution=execution,
             stage=stage,
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
@@ -189,7 +200,7 @@ def quantize_model(
     if not demanded:
         return result
     assert kept is not None
-    measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, threads=num_threads)
+    measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, execution=execution)
     least = budget if budget is not None else 1 - (max_drop or 0.0)
     return _within_budget(result, base, excluded, without, measure, least, stage)
 
@@ -230,12 +241,10 @@ def _measure(
     names: Collection[str],
     *,
     metric: str | None,
-    threads: int | None,
+    execution: Execution,
 ) -> float:
     """SQNR in dB (`metric` None), agreement of the first output's top-1, or cosine, with `names` in float."""
-    from .runtime.session import Session
-
-    sessions = [Session(each, num_threads=threads) for each in (model, without(names)[0])]
+    sessions = [execution.session(each) for each in (model, without(names)[0])]
     deviation, same = Deviation(), []
     for feed in samples:
         outputs = [session.run(None, feed) for session in sessions]

@@ -22,6 +22,7 @@ from .table import CalibrationTable
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 
 __all__ = ["Progress", "calibrate", "observer_for", "started"]
@@ -47,6 +48,7 @@ def calibrate(
     method: str = "kl",
     observer: type[Observer] | None = None,
     num_threads: int | None = None,
+    fallback: Fallback = "auto",
     progress: Progress | None = None,
     keep: KeptSamples | SampleSizes | None = None,
     into: CalibrationTable | None = None,
@@ -55,7 +57,8 @@ def calibrate(
 
     Each tensor gets an observer of its own: `observer`, or the cheapest that `method` can work from. Data streams
     through: memory doesn't grow with it. `progress(done, total)` is called with the number of samples before the first
-    batch and after each; total is None where only the end of the data will tell. `keep` sees every feed.
+    batch and after each; total is None where only the end of the data will tell. `keep` sees every feed. `fallback` is
+    that of `Session`.
     `into` is an empty table to fill, or one that was filled in part with the same data: its samples are passed over. It
     is whole after every batch, however the run ends. Partitions of Dask are seen by its workers, to the same bits
     (cluster.py).
@@ -71,12 +74,20 @@ def calibrate(
 
         kept = keep if isinstance(keep, KeptSamples) else None
         return calibrate_partitions(
-            model, data, tensors, observer=new, num_threads=num_threads, progress=progress, keep=kept, into=into
+            model,
+            data,
+            tensors,
+            observer=new,
+            num_threads=num_threads,
+            fallback=fallback,
+            progress=progress,
+            keep=kept,
+            into=into,
         )
     feeds = Feeds(data, input_specs(model))
     table = started(into, tensors, new)
     skip = table.samples
-    session = Session(model, num_threads=num_threads, observe=list(tensors))
+    session = Session(model, num_threads, observe=list(tensors), fallback=fallback)
     done = 0
     if progress is not None:
         progress(done, feeds.samples)

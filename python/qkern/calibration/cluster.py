@@ -35,6 +35,8 @@ from .table import CalibrationTable
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..runtime.foreign_nodes import Fallback
+
 __all__ = ["calibrate_partitions"]
 
 _FAN_IN = 8  # tables that one task merges
@@ -49,6 +51,7 @@ class _Job:
     tensors: tuple[str, ...]
     observer: type[Observer]
     num_threads: int
+    fallback: Fallback
     cut: bool
 
 
@@ -70,6 +73,7 @@ def calibrate_partitions(
     *,
     observer: type[Observer],
     num_threads: int | None = None,
+    fallback: Fallback = "auto",
     progress: Progress | None = None,
     keep: KeptSamples | None = None,
     into: CalibrationTable | None = None,
@@ -95,7 +99,7 @@ def calibrate_partitions(
     parts = _delayed_parts(data)
     table = started(into, tensors, observer)
     skip = table.samples
-    job = _Job(tuple(tensors), observer, num_threads or 1, keep is None or keep.cut)
+    job = _Job(tuple(tensors), observer, num_threads or 1, fallback, keep is None or keep.cut)
     network = dask.delayed(serialize(model), traverse=False)
     specs = input_specs(model)
     chosen: EvenSpread[tuple[int, int]] | None = None if keep is None else EvenSpread(keep.limit)
@@ -183,6 +187,7 @@ def _observed(network: bytes, part: Any, skip: int, job: _Job) -> _Seen:
             job.tensors,
             observer=job.observer,
             num_threads=job.num_threads,
+            fallback=job.fallback,
             keep=sizes,
             into=table,
         )

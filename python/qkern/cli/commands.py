@@ -22,6 +22,7 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from ..pipeline import QuantizedModel
+    from ..runtime.foreign_nodes import Fallback
 
 __all__ = ["qkern"]
 
@@ -32,6 +33,13 @@ _EFFORTS = ("fast", "balanced", "best")  # conversion.EFFORTS
 _model = click.argument("model", type=click.Path(path_type=Path))
 _data = click.option(
     "--data", required=True, type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these."
+)
+_fallback = click.option(
+    "--fallback",
+    type=click.Choice(("auto", "none", "reference", "onnxruntime")),  # runtime.FALLBACKS
+    default="auto",
+    show_default=True,
+    help="Where operators without a kernel run.",
 )
 _threads = click.option("--threads", type=click.IntRange(min=1), help="Threads to use (default: all cores).")
 
@@ -75,6 +83,7 @@ def qkern() -> None:
 @click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
+@_fallback
 @_threads
 def quantize(
     model: Path,
@@ -89,6 +98,7 @@ def quantize(
     in_words: bool,
     report_path: Path | None,
     exclude: tuple[str, ...],
+    fallback: Fallback,
     threads: int | None,
 ) -> None:
     """Quantizes the float model MODEL to int8."""
@@ -112,6 +122,7 @@ def quantize(
             budget=_decibels(budget),
             max_drop=max_drop,
             num_threads=threads,
+            fallback=fallback,
             progress=show,
             stage=show.stage,
         )
@@ -136,7 +147,9 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        write_atomically(report_path, _report_of(quantized, model, output, data, report_path, exclude, threads))
+        write_atomically(
+            report_path, _report_of(quantized, model, output, data, report_path, exclude, threads, fallback)
+        )
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -153,8 +166,9 @@ def quantize(
 @_model
 @_data
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the outputs (.npz).")
+@_fallback
 @_threads
-def run(model: Path, data: Path, output: Path | None, threads: int | None) -> None:
+def run(model: Path, data: Path, output: Path | None, fallback: Fallback, threads: int | None) -> None:
     """Runs MODEL, float or int8, on every sample."""
     from ..calibration import Feeds, input_specs
     from ..model_file import load_model
@@ -165,7 +179,7 @@ def run(model: Path, data: Path, output: Path | None, threads: int | None) -> No
     graph = load_model(model)
     names = [value.name or "" for value in graph.graph.outputs]
     feeds = Feeds(data, input_specs(graph), what="data")
-    session = Session(graph, num_threads=threads)
+    session = Session(graph, threads, fallback=fallback)
     parts: list[list[Any]] = []
     done, seconds = 0, 0.0
     with progress("running", _err()) as show:
@@ -195,9 +209,16 @@ def run(model: Path, data: Path, output: Path | None, threads: int | None) -> No
 @_data
 @click.option("--labels", type=click.Path(path_type=Path), help="The right class of every sample: integers in an .npy.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
+@_fallback
 @_threads
 def compare(
-    float_model: Path, int8_model: Path, data: Path, labels: Path | None, json_path: Path | None, threads: int | None
+    float_model: Path,
+    int8_model: Path,
+    data: Path,
+    labels: Path | None,
+    json_path: Path | None,
+    fallback: Fallback,
+    threads: int | None,
 ) -> None:
     """Compares the model INT8 with the model FP32 it came from: accuracy, distance, size, latency."""
     from ..report import compare as compare_models
@@ -206,7 +227,9 @@ def compare(
         refuse_unwritable(json_path, inputs=(float_model, int8_model, data))
     right = None if labels is None else _load_labels(labels)
     with progress("comparing", _err()) as show:
-        result = compare_models(float_model, int8_model, data, right, num_threads=threads, progress=show)
+        result = compare_models(
+            float_model, int8_model, data, right, num_threads=threads, fallback=fallback, progress=show
+        )
     if json_path is not None:
         write_atomically(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
     out = _out()
@@ -218,13 +241,14 @@ def compare(
 
 @qkern.command()
 @_model
-def explain(model: Path) -> None:
-    """Lists the steps MODEL runs in: int8, float, reference or convert, and why."""
+@_fallback
+def explain(model: Path, fallback: Fallback) -> None:
+    """Lists the steps MODEL runs in: int8, float, another library (onnxruntime, reference) or convert, and why."""
     from ..runtime.session import Session
 
-    session = Session(model)
+    session = Session(model, fallback=fallback)
     rows = [(str(i), step.name, step.op_type, step.kind, step.reason) for i, step in enumerate(session.steps)]
-    kinds = ("int8", "float", "reference", "convert")
+    kinds = ("int8", "float", "onnxruntime", "reference", "convert")
     counts = {kind: sum(step.kind == kind for step in session.steps) for kind in kinds}
     out = _out()
     out.print(table(str(model), ("", "step", "operator", "runs in", "why"), rows))
@@ -306,6 +330,7 @@ def _report_of(
     path: Path,
     exclude: tuple[str, ...],
     threads: int | None,
+    fallback: Fallback,
 ) -> bytes:
     """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
     from ..report import analyze
@@ -318,8 +343,10 @@ def _report_of(
     if data is not None:
         method = None if quantized.method == "moving_average_minmax" else quantized.method
         with progress("report: errors per layer", _err()) as show:
-            analysis = analyze(model, data, quantized.target, method, exclude, num_threads=threads, progress=show)
-        comparison = compare_models(model, output, data, num_threads=threads)
+            analysis = analyze(
+                model, data, quantized.target, method, exclude, num_threads=threads, fallback=fallback, progress=show
+            )
+        comparison = compare_models(model, output, data, num_threads=threads, fallback=fallback)
     assert quantized.float_model is not None
     assert quantized.corrected_model is not None
     described = describe_quantization(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..fusion import constant_of
 from ..fusion.constant import add_initializer
+from ..runtime.session import Execution
 from ..scheme import Scheme
 from .channels import Channels, find_channels
 from .plan import Layer, Plan
@@ -64,11 +65,13 @@ class Equalized:
 
 
 def observe_channels(
-    model: ir.Model, plan: Plan, samples: Iterable[Mapping[str, NDArray[Any]]], *, num_threads: int | None = None
+    model: ir.Model,
+    plan: Plan,
+    samples: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    execution: Execution = Execution(),
 ) -> dict[str, ChannelRanges]:
     """The channels (axis 1) of every 8-bit tensor of two or more axes, over `samples` of the float `model`."""
-    from ..runtime.session import Session
-
     names = [str(v.name) for v in plan.values() if constant_of(v) is None and v.shape is not None and len(v.shape) > 1]
     sums: dict[str, list[Any]] = {}
 
@@ -80,7 +83,7 @@ def observe_channels(
         total[0], total[1] = np.minimum(total[0], low), np.maximum(total[1], high)
         total[2], total[3] = total[2] + square, total[3] + array.size // array.shape[1]
 
-    session = Session(model, num_threads=num_threads, observe=names)
+    session = execution.session(model, names)
     for feed in samples:
         session.observe(feed, tap)
     return {

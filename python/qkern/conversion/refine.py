@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..calibration import CalibrationTable, KeptSamples
+from ..runtime.session import Execution
 from ..target import Target
 from .adaround import round_weights
 from .bias_correction import correct_biases
@@ -95,27 +96,23 @@ class _Trial:
         samples: Sequence[Feed],
         target: Target,
         exclude: Collection[str],
-        num_threads: int | None,
+        execution: Execution,
         stage: Stage,
     ) -> None:
-        self.target, self.threads, self.stage = target, num_threads, stage
+        self.target, self.execution, self.stage = target, execution, stage
         self.exclude = {exclude} if isinstance(exclude, str) else set(exclude)
         self.reports: list[CorrectionReport] = []
         self._judges = self.with_outputs(model, samples)
 
     def with_outputs(self, model: ir.Model, samples: Sequence[Feed]) -> list[_Pair]:
         """`samples` and what the float `model` makes of them."""
-        from ..runtime.session import Session
-
-        session = Session(model, num_threads=self.threads)
+        session = self.execution.session(model)
         return [(feed, session.run(None, feed)) for feed in samples]
 
     def noise(self, state: _State, pairs: Sequence[_Pair] | None = None) -> tuple[float, NDArray[np.float64]]:
         """Of the int8 model's outputs, on the judging samples or on `pairs`: SQNR in dB, and each sample's noise."""
-        from ..runtime.session import Session
-
         quantized, _ = self.convert(state)
-        session = Session(quantized, num_threads=self.threads)
+        session = self.execution.session(quantized)
         signal, noise = 0.0, []
         for feed, expected in self._judges if pairs is None else pairs:
             count = min(len(array) if array.ndim else 1 for array in feed.values())
@@ -170,7 +167,7 @@ def refine(
     exclude: Collection[str],
     effort: str,
     recalibrate: Callable[[ir.Model], CalibrationTable],
-    num_threads: int | None = None,
+    execution: Execution = Execution(),
     stage: Stage | None = None,
 ) -> Refined:
     """Converts `model` (fused, float32; left as it is) with the corrections of `effort`, "balanced" or "best".
@@ -181,7 +178,7 @@ def refine(
     """
     say = stage if stage is not None else (lambda name: None)
     fitted, judging = samples.split(_JUDGES)
-    trial = _Trial(model, judging, target, exclude, num_threads, say)
+    trial = _Trial(model, judging, target, exclude, execution, say)
     best = _State(model, table, method)
     best.sqnr, best.noise = trial.noise(best)
     best = trial.better("float outputs", best, replace(best, float_outputs=True))
@@ -297,7 +294,7 @@ class _Layers:
             self.layers,
             self.moved(samples),
             covariance=self.covariance,
-            num_threads=self._trial.threads,
+            execution=self._trial.execution,
             into=self.moments,
         )
 
@@ -352,7 +349,7 @@ def _equalized(
     """With bias correction on both sides: without it, what it would take away hides the rest."""
     trial.stage("cross-layer equalization")
     model, plan = layers.planned()
-    ranges = observe_channels(model, plan, layers.moved(samples), num_threads=trial.threads)
+    ranges = observe_channels(model, plan, layers.moved(samples), execution=trial.execution)
     changed = equalize(model, plan, ranges, trial.target.weight)
     if not changed:
         return best, layers

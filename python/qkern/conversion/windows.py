@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..fusion import constant_of
 from ..operators.window import Window, window_of
+from ..runtime.session import Execution
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -153,13 +154,11 @@ def observe_moments(
     samples: Iterable[Mapping[str, NDArray[Any]]],
     *,
     covariance: bool = False,
-    num_threads: int | None = None,
+    execution: Execution = Execution(),
     into: dict[str, Moments] | None = None,
 ) -> dict[str, Moments]:
     """Moments of the input of each of `layers` that has `weight_rows`, by node name; with `into`, added to these. Runs
     the float `model`."""
-    from ..runtime.session import Session
-
     moments = {} if into is None else into
     readers: dict[str, list[str]] = {}
     for layer in layers:
@@ -171,7 +170,7 @@ def observe_moments(
         readers.setdefault(str(x.name), []).append(str(layer.node.name))
     if not moments:
         return moments
-    session = Session(model, num_threads=num_threads, observe=list(readers))
+    session = execution.session(model, list(readers))
 
     def tap(name: str, array: NDArray[Any]) -> None:
         for reader in readers[name]:

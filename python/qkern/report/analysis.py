@@ -18,6 +18,7 @@ from ..conversion.plan import Layer, make_plan
 from ..conversion.windows import weight_rows
 from ..fusion import fuse
 from ..model_file import ModelSource, fix_defaults, load_model
+from ..runtime.session import Execution
 from ..target import Target, get_target
 from .deviation import Deviation
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from ..calibration.calibrate import Progress
     from ..calibration.data import Data, Feed
+    from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
-
 __all__ = ["Analysis", "LayerError", "analyze", "measure_layers"]
 
 
@@ -87,6 +88,7 @@ def analyze(
     *,
     samples: int = 16,
     num_threads: int | None = None,
+    fallback: Fallback = "auto",
     progress: Progress | None = None,
     stage: Callable[[str], object] | None = None,
 ) -> Analysis:
@@ -103,7 +105,14 @@ def analyze(
     kept = KeptSamples.of(input_specs(graph), samples)
     tensors = tensors_to_observe(graph, exclude)
     table = calibrate(
-        graph, data, tensors, observer=HistogramObserver, num_threads=num_threads, progress=progress, keep=kept
+        graph,
+        data,
+        tensors,
+        observer=HistogramObserver,
+        num_threads=num_threads,
+        fallback=fallback,
+        progress=progress,
+        keep=kept,
     )
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
 
@@ -111,7 +120,9 @@ def analyze(
         ranges = ChosenRanges(table)
         return convert(graph, ranges, preset, method=method, exclude={*excluded, *names})
 
-    found = measure_layers(graph, kept, with_left, exclude=excluded, num_threads=num_threads, stage=stage)
+    found = measure_layers(
+        graph, kept, with_left, exclude=excluded, execution=Execution(num_threads, fallback), stage=stage
+    )
     return dataclasses.replace(found, table=table)
 
 
@@ -121,12 +132,10 @@ def measure_layers(
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
     exclude: Collection[str] = (),
-    num_threads: int | None = None,
+    execution: Execution = Execution(),
     stage: Callable[[str], object] | None = None,
 ) -> Analysis:
     """The errors of the float `model`'s layers; `with_left(names)` is its int8 form with these nodes in float."""
-    from ..runtime.session import Session
-
     say = stage if stage is not None else (lambda name: None)
     model = prepared(model)
     plan = make_plan(model, exclude)
@@ -135,12 +144,12 @@ def measure_layers(
     moves = {layer.node for layer in plan.layers.values() if layer.shares_params}
     names = [str(node.name) for node in model.graph if node.name and node not in moves]
     feeds = list(feeds)
-    session = Session(model, num_threads=num_threads)
+    session = execution.session(model)
     expected = [session.run(None, feed) for feed in feeds]
     whole, _ = with_left(())
-    total = _deviation(Session(whole, num_threads=num_threads), feeds, expected)
+    total = _deviation(execution.session(whole), feeds, expected)
     say("error accumulated up to each layer")
-    accumulated = _accumulated(model, whole, layers, feeds, num_threads)
+    accumulated = _accumulated(model, whole, layers, feeds, execution)
     errors = []
     for number, layer in enumerate(layers):
         say(f"layer {number + 1} of {len(layers)} alone")
@@ -151,7 +160,7 @@ def measure_layers(
             LayerError(
                 str(layer.node.name),
                 layer.node.op_type,
-                _deviation(Session(alone, num_threads=num_threads), feeds, expected).sqnr_db,
+                _deviation(execution.session(alone), feeds, expected).sqnr_db,
                 so_far.sqnr_db,
                 so_far.cosine,
                 weight_ratio(layer),
@@ -180,11 +189,9 @@ def _deviation(session: Session, feeds: list[Feed], expected: list[list[NDArray[
 
 
 def _accumulated(
-    model: ir.Model, whole: ir.Model, layers: list[Layer], feeds: list[Feed], num_threads: int | None
+    model: ir.Model, whole: ir.Model, layers: list[Layer], feeds: list[Feed], execution: Execution
 ) -> dict[str, Deviation]:
     """Deviation of every layer's output between the float model and the int8 one, by name."""
-    from ..runtime.session import Session
-
     names = [str(layer.outputs[0].name) for layer in layers]
     known = {value.name for node in whole.graph for value in node.outputs}
     # What an int8 layer writes is read behind a DequantizeLinear; an output of the graph keeps its name.
@@ -192,8 +199,8 @@ def _accumulated(
     outputs = {value.name for value in whole.graph.outputs}
     in_whole.update({name: name for name in names if name in outputs})
     sessions = (
-        Session(model, num_threads=num_threads, observe=names),
-        Session(whole, num_threads=num_threads, observe=list(in_whole.values())),
+        execution.session(model, names),
+        execution.session(whole, list(in_whole.values())),
     )
     back = {other: name for name, other in in_whole.items()}
     deviations = {name: Deviation() for name in names}

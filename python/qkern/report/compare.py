@@ -24,6 +24,7 @@ from .latency import interleaved_latency
 if TYPE_CHECKING:
     from ..calibration.calibrate import Progress
     from ..calibration.data import Data, Feed
+    from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 
 __all__ = ["Comparison", "compare", "model_bytes", "steps_left_float"]
@@ -74,11 +75,14 @@ def compare(
     labels: ArrayLike | None = None,
     *,
     num_threads: int | None = None,
+    fallback: Fallback = "auto",
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs both models over `data` (in any form that `quantize_model` takes) and measures them against each other.
 
-    `labels`: the right class of each sample, integers [samples]. `num_threads`: None is `qkern.get_num_threads()`.
+    `labels`: the right class of each sample, integers [samples]. `num_threads`: None is `qkern.get_num_threads()`;
+    `fallback` is that of `Session`.
+
     Raises ValueError where the models' inputs or outputs differ, there is no data or it doesn't fit, or the labels
     don't go with it.
     """
@@ -89,7 +93,7 @@ def compare(
     inputs = _common_inputs([input_specs(graph) for graph in graphs])
     feeds = Feeds(data, inputs, what="data")
     right = None if labels is None else _checked_labels(labels, feeds.samples)
-    sessions = [Session(graph, num_threads=num_threads) for graph in graphs]
+    sessions = [Session(graph, num_threads, fallback=fallback) for graph in graphs]
 
     deviation = Deviation()
     tops: list[list[NDArray[np.intp]]] = [[], []]

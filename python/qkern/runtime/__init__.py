@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from .foreign_nodes import FALLBACKS, Fallback
 from .program import Step
-from .session import Session
+from .session import Execution, Session
 from .signature import InputSpec, input_specs
 
-__all__ = ["InputSpec", "Session", "Step", "input_specs"]
+__all__ = ["FALLBACKS", "Execution", "Fallback", "InputSpec", "Session", "Step", "input_specs"]

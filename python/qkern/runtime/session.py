@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-__all__ = ["Session"]
+__all__ = ["Execution", "Session"]
 
 _MOST_SHAPES = 8  # combinations of input shapes whose memory is kept planned
 
@@ -69,6 +70,7 @@ class Session:
         builder = Builder(graph, observe, fallback, num_threads)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
         self._threads = num_threads
+        self._fallback: Fallback = fallback
         self._specs = {spec.name: spec for spec in specs if spec.name in builder.inputs or spec.name in defaults}
         self._defaults = frozenset(defaults)
         self._whole = whole if defaults else None  # what to build from for a run that feeds some of them
@@ -142,6 +144,18 @@ class Session:
                 self._frames.popitem(last=False)
         except KeyError:  # another thread was faster
             pass
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a job runs its models: `num_threads` and `fallback` of `Session`."""
+
+    num_threads: int | None = None
+    fallback: Fallback = "auto"
+
+    def session(self, model: ModelSource, observe: Sequence[str] = ()) -> Session:
+        """A session of `model`."""
+        return Session(model, self.num_threads, observe=observe, fallback=self.fallback)
 
 
 @contextmanager
