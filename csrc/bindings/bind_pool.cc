@@ -108,8 +108,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
         py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0, py::arg("dtype") = py::none(), py::arg("out") = py::none(),
         R"(Mean of each window, as ONNX AveragePool.
 
-Codes: y = saturate(round_half_even(sum(x - x_zero_point) * (x_scale / (y_scale * count))) + y_zero_point), the sum exact in
-int32 and x_scale / y_scale finite. Float32: sum / count, and scales are ignored. count is the number of elements inside the image, or the size of the
+Codes: y = saturate(round_half_even(sum(x - x_zero_point) * (x_scale / (y_scale * count))) + y_zero_point), the sum
+exact and x_scale / y_scale finite. Float32: sum / count, and scales are ignored. count is the number of elements inside the image, or the size of the
 window with count_include_pad.
 
 Args:

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "elementwise/rounding.h"
 #include "isa/kernel_table.h"
 #include "tensor/scratch.h"
 #include "threading/parallel_for.h"
@@ -47,6 +48,29 @@ class PixelsLast {
   Index batch_, channels_, pixels_, size_;
   bool transposes_;
 };
+
+// As many codes as an int32 sum can't be too small for: 255 * 2^23 < 2^31.
+constexpr Index most_in_sum = Index{1} << 23;
+
+// Sums of more codes than that, for `channels` channels, and their rounding as requantize() has it.
+void average_of_many(const unsigned char* first, const std::vector<Index>& taps, DType dtype, Index channels, float multiplier,
+                     const AveragePool& pool, unsigned char* y) {
+  const auto& kernels = isa::active_kernels().elementwise;
+  std::vector<std::int32_t> part(static_cast<std::size_t>(channels));
+  std::vector<std::int64_t> sum(part.size(), -static_cast<std::int64_t>(taps.size()) * pool.x_zero_point);
+  for (std::size_t t = 0; t < taps.size();) {
+    std::fill(part.begin(), part.end(), 0);
+    for (const std::size_t end = std::min(taps.size(), t + static_cast<std::size_t>(most_in_sum)); t < end; ++t)
+      kernels.add_into(first + taps[t], dtype, channels, part.data());
+    for (std::size_t c = 0; c < part.size(); ++c) sum[c] += part[c];
+  }
+  const LayerOutput& output = pool.output;
+  const auto low = static_cast<float>(output.clamp.low - output.y_zero_point), high = static_cast<float>(output.clamp.high - output.y_zero_point);
+  for (std::size_t c = 0; c < sum.size(); ++c) {
+    const std::int32_t code = elementwise::round_clamped(static_cast<float>(sum[c]) * multiplier, low, high) + output.y_zero_point;
+    y[c] = static_cast<unsigned char>(code);  // the low byte, for int8 too
+  }
+}
 
 // Window positions of output pixel p that lie inside the image.
 Index inside(const ImageShape& image, const Window& window, Index p, const Sizes& out) {
@@ -110,10 +134,11 @@ void average_pool(const void* x, DType dtype, const ImageShape& image, const Ave
       }
       return;
     }
+    const float multiplier = pool.x_scale / (pool.output.y_scale * static_cast<float>(count));
+    if (all > most_in_sum) return average_of_many(first, taps, dtype, channels, multiplier, pool, to.pixel(i));
     auto* sum = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::RowSums, static_cast<std::size_t>(channels) * 4));
     std::fill(sum, sum + channels, 0);
     for (const Index tap : taps) kernels.add_into(first + tap * size, dtype, channels, sum);
-    const float multiplier = pool.x_scale / (pool.output.y_scale * static_cast<float>(count));
     kernels.requantize(sum, channels, multiplier, zero_sum, pool.output.y_zero_point, pool.output.clamp.low, pool.output.clamp.high,
                        pool.output.dtype, to.pixel(i));
   });

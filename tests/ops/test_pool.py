@@ -196,3 +196,14 @@ def test_scales_whose_quotient_overflows():
         qkern.average_pool(X, kernel=2, x_scale=1e30, y_scale=1e-30)
     with pytest.raises(ValueError, match="scale"):
         qkern.global_average_pool(X, x_scale=1e30, y_scale=1e-30)
+
+
+@pytest.mark.parametrize(("dtype", "code", "zero"), [(np.uint8, 255, 0), (np.int8, -128, 127), (np.uint8, 3, 255)])
+def test_means_of_more_codes_than_int32_sums_hold(isa, dtype, code, zero):
+    size = 2900  # 2900 * 2900 > 2^23
+    x = np.full((1, size, size, 1), code, dtype)
+    x[0, :, : size // 2] = zero
+    scales = {"x_scale": 0.5, "y_scale": 1.0, "x_zero_point": zero, "y_zero_point": zero, "layout": "NHWC"}
+    expected = np.clip(np.rint((code - zero) / 4) + zero, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    assert qkern.global_average_pool(x, **scales).item() == expected
+    assert qkern.average_pool(x, kernel=size, count_include_pad=True, **scales).item() == expected

@@ -189,5 +189,5 @@ def _window_padding(plan: Plan, node: ir.Node) -> tuple[tuple[int, int], ...]:
     rows = weight_rows(plan.layers[node])
     assert rows is not None
     assert rows.window is not None
-    assert rows.window.padding != "same"
+    assert not isinstance(rows.window.padding, str)
     return tuple((int(begin), int(end)) for begin, end in rows.window.padding)

@@ -134,13 +134,7 @@ class Moments:
         assert window is not None
         spatial = tuple(range(2, x.ndim))
         reach = [dilation * (size - 1) + 1 for size, dilation in zip(window.kernel, window.dilations, strict=True)]
-        padding = window.padding
-        if padding == "same":
-            totals = [
-                max(0, (math.ceil(size / stride) - 1) * stride + length - size)
-                for size, stride, length in zip(x.shape[2:], window.strides, reach, strict=True)
-            ]
-            padding = tuple((total // 2, total - total // 2) for total in totals)
+        padding = window.padding_for(x.shape[2:])
         padded = np.pad(x, ((0, 0), (0, 0), *padding)) if any(map(any, padding)) else x
         seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=spatial)
         steps = [slice(None, None, stride) for stride in window.strides]

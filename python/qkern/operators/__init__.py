@@ -19,9 +19,12 @@ from .flatten import Flatten
 from .gelu import Gelu
 from .gemm import Gemm
 from .global_average_pool import GlobalAveragePool
+from .global_lp_pool import GlobalLpPool
+from .global_max_pool import GlobalMaxPool
 from .hard_sigmoid import HardSigmoid
 from .hard_swish import HardSwish
 from .leaky_relu import LeakyRelu
+from .lp_pool import LpPool
 from .matmul import MatMul
 from .max_pool import MaxPool
 from .mul import Mul
@@ -55,9 +58,12 @@ OPERATORS: tuple[Operator, ...] = (
     Gelu(),
     Gemm(),
     GlobalAveragePool(),
+    GlobalLpPool(),
+    GlobalMaxPool(),
     HardSigmoid(),
     HardSwish(),
     LeakyRelu(),
+    LpPool(),
     MatMul(),
     MaxPool(),
     Mul(),

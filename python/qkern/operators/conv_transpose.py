@@ -143,9 +143,8 @@ class _Phases:
     ) -> None:
         self._axes = axes
         self._phases: list[tuple[tuple[slice, ...], Any, tuple[slice, ...]]] = []
-        without = convolution(
-            np.zeros_like(weight[(..., *[slice(1)] * len(axes))]), [(0, 0)] * len(axes), [1] * len(axes)
-        )
+        zeros: NDArray[Any] = np.zeros((*weight.shape[:2], *[1] * len(axes)), weight.dtype)
+        without = convolution(zeros, [(0, 0)] * len(axes), [1] * len(axes))
         # The bias, as the epilogue leaves it: what a phase without taps is.
         self._bias = without(nothing)
         for firsts in product(*(range(axis.stride) for axis in axes)):

@@ -1,13 +1,30 @@
-"""What the pools have in common: kernels that take float32 or codes, channels last."""
+"""What the pools have in common: their window, the parameters of kernels on codes, and windows in NumPy.
+
+The kernels of `_core` have 1 to 3 spatial axes, windows that end at the padding, and means without dilation. What else
+ONNX defines goes tap by tap through NumPy: exact sums in integers, float sums in the order of the window, as there.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .operator import Unsupported
+from .window import Window, window_of
+
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from ..runtime.builder import Destination, Quantized
 
-__all__ = ["scales"]
+__all__ = ["KERNEL_AXES", "counts", "global_obstacle", "over_all", "pool_window", "scales", "taps"]
+
+KERNEL_AXES = 3
 
 
 def scales(x: Quantized, to: Destination) -> dict[str, Any]:
@@ -20,3 +37,70 @@ def scales(x: Quantized, to: Destination) -> dict[str, Any]:
         "y_zero_point": int(to.params.zero_point),
         "dtype": to.params.dtype,
     }
+
+
+def pool_window(node: ir.Node) -> Window:
+    """The window of a pool. Raises `Unsupported`."""
+    window = window_of(node, None)
+    if isinstance(window.padding, str):
+        if max(window.dilations) > 1:
+            raise Unsupported("auto_pad with dilations, on whose padding ONNX and its runtimes disagree")
+        if any(stride > size + 1 for stride, size in zip(window.strides, window.kernel, strict=True)):
+            raise Unsupported("auto_pad with windows so far apart that its padding is negative")
+    if not isinstance(window.padding, str) and any(
+        max(pair) >= size for pair, size in zip(window.padding, window.kernel, strict=True)
+    ):
+        raise Unsupported("the padding is not smaller than the kernel")
+    return window
+
+
+def global_obstacle(node: ir.Node) -> str:
+    """Why a pool over all spatial axes has no kernel; "" where it has one."""
+    x = node.inputs[0]
+    if x is None or x.shape is None:
+        return "the rank of its input is not known"
+    return "" if len(x.shape) > 2 else "it has no spatial axis"
+
+
+def over_all(x: NDArray[Any], pool: Callable[..., NDArray[Any]], out: NDArray[Any] | None) -> NDArray[Any]:
+    """`pool` over the spatial axes of x, channels last, as one axis: the kernels have at most 3. They keep size 1."""
+    batch, *spatial, channels = x.shape
+    if 0 in spatial:
+        raise ValueError(f"an image of the size {tuple(spatial)} has no element")
+    flat = x.reshape(batch, math.prod(spatial), channels)
+    pooled = pool(flat, out=None if out is None else out.reshape(batch, 1, channels))
+    return pooled.reshape(batch, *[1] * len(spatial), channels)
+
+
+def taps(
+    x: NDArray[Any], window: Window, padding: Sequence[tuple[int, int]], fill: Any
+) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """For each position in the window, in the order of the window: the position, and a view of what lies there under
+    every window of x (channels last), with `fill` around x."""
+    spatial, axes = x.shape[1:-1], range(len(window.kernel))
+    room = [
+        size + sum(pair) - window.dilations[i] * (window.kernel[i] - 1) - 1
+        for i, size, pair in zip(axes, spatial, padding, strict=True)
+    ]
+    if min(room) < 0:
+        raise ValueError(f"the window does not fit into an image of the size {tuple(spatial)}")
+    padded = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=fill) if any(map(any, padding)) else x
+    for tap in product(*(range(size) for size in window.kernel)):
+        first = [tap[i] * window.dilations[i] for i in axes]
+        where = [slice(first[i], first[i] + room[i] + 1, window.strides[i]) for i in axes]
+        yield tap, padded[(slice(None), *where)]
+
+
+def counts(
+    window: Window, spatial: Sequence[int], padding: Sequence[tuple[int, int]], inside: Sequence[tuple[int, int]]
+) -> NDArray[np.int64]:
+    """How many positions of each window lie in the image or its border of `inside` numbers, at least 1: int64
+    [spatial..., 1]."""
+    result = np.ones((1,) * len(spatial), np.int64)
+    for i, (size, (begin, end), (before, after)) in enumerate(zip(spatial, padding, inside, strict=True)):
+        reach = window.dilations[i] * (window.kernel[i] - 1) + 1
+        starts = np.arange(-begin, size + end - reach + 1, window.strides[i])
+        at = starts[:, None] + window.dilations[i] * np.arange(window.kernel[i])
+        along = ((at >= -before) & (at < size + after)).sum(axis=1)
+        result = result * along.reshape([-1 if axis == i else 1 for axis in range(len(spatial))])
+    return np.maximum(result, 1)[..., None]

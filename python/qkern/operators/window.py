@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from .operator import Unsupported
@@ -17,20 +17,27 @@ __all__ = ["Window", "obstacle", "window_of"]
 
 @dataclass(frozen=True)
 class Window:
-    """One entry per spatial axis. `padding`: (begin, end) pairs, or the kernels' "same" (ONNX's SAME_UPPER)."""
+    """One entry per spatial axis. `padding`: (begin, end) pairs, the kernels' "same" (ONNX's SAME_UPPER), or, for pools
+    only, "same_lower"."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...] | Literal["same"]
+    padding: tuple[tuple[int, int], ...] | Literal["same", "same_lower"]
     ceil: bool
 
-    def padding_for(self, spatial: Sequence[int]) -> tuple[tuple[int, int], ...] | Literal["same"]:
+    def padding_for(self, spatial: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """The padding for an image of that size: with `ceil` the end grows until a last, partial window fits, if it
         starts inside the image or its begin padding (ONNX MaxPool)."""
-        if not self.ceil or self.padding == "same":
-            return self.padding
         padding = []
+        if isinstance(self.padding, str):
+            for size, kernel, stride, dilation in zip(spatial, self.kernel, self.strides, self.dilations, strict=True):
+                total = max(0, (math.ceil(size / stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+                less, more = total // 2, total - total // 2
+                padding.append((less, more) if self.padding == "same" else (more, less))
+            return tuple(padding)
+        if not self.ceil:
+            return self.padding
         for (begin, end), size, kernel, stride, dilation in zip(
             self.padding, spatial, self.kernel, self.strides, self.dilations, strict=True
         ):
@@ -52,12 +59,12 @@ def obstacle(node: ir.Node, kernel: Sequence[int] | None) -> str:
 
 
 def window_of(node: ir.Node, kernel: Sequence[int] | None) -> Window:
-    """The window of `node`, with a kernel of that size (None: its attribute). Raises `Unsupported`."""
+    """The window of `node`, with a kernel of that size (None: a pool's, its attribute). Raises `Unsupported`."""
     size = tuple(kernel if kernel is not None else node.attributes.get_ints("kernel_shape") or ())
     if tuple(node.attributes.get_ints("kernel_shape") or size) != size:
         raise Unsupported("its kernel_shape is not that of its weight")
     axes = len(size)
-    if not 1 <= axes <= 3:
+    if axes < 1 or (axes > 3 and kernel is not None):
         raise Unsupported(f"{axes} spatial axes: kernels are for 1 to 3")
     strides = tuple(node.attributes.get_ints("strides") or (1,) * axes)
     dilations = tuple(node.attributes.get_ints("dilations") or (1,) * axes)
@@ -66,30 +73,22 @@ def window_of(node: ir.Node, kernel: Sequence[int] | None) -> Window:
         raise Unsupported("its attributes do not have one entry per spatial axis")
     if min(pads, default=0) < 0:
         raise Unsupported("negative padding")
+    if min(*size, *strides, *dilations) < 1:
+        raise Unsupported("its kernel, strides or dilations are not positive")
     ceil = bool(node.attributes.get_int("ceil_mode", 0))
-    padding: tuple[tuple[int, int], ...] | Literal["same"]
+    padding: tuple[tuple[int, int], ...] | Literal["same", "same_lower"]
     auto_pad = node.attributes.get_string("auto_pad", "NOTSET")
     if auto_pad == "NOTSET":
         padding = tuple(zip(pads[:axes], pads[axes:], strict=True))
     elif auto_pad == "VALID":
         padding = ((0, 0),) * axes
-    elif auto_pad == "SAME_UPPER":
-        padding = "same"
     else:
-        padding = _same_lower(node, size, strides, dilations)
-    return Window(size, strides, dilations, padding, ceil)
-
-
-def _same_lower(
-    node: ir.Node, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> tuple[tuple[int, int], ...]:
+        padding = "same" if auto_pad == "SAME_UPPER" else "same_lower"
+    window = Window(size, strides, dilations, padding, ceil)
+    if padding != "same_lower" or kernel is None:
+        return window
     x = node.inputs[0]
     spatial = () if x is None or x.shape is None else tuple(x.shape)[2:]
-    if len(spatial) != len(kernel) or not all(isinstance(size, int) for size in spatial):
+    if len(spatial) != axes or not all(isinstance(each, int) for each in spatial):
         raise Unsupported("auto_pad SAME_LOWER of an image whose size is not known")
-    padding = []
-    for size, width, stride, dilation in zip(spatial, kernel, strides, dilations, strict=True):
-        assert isinstance(size, int)
-        total = max(0, (math.ceil(size / stride) - 1) * stride + dilation * (width - 1) + 1 - size)
-        padding.append((total - total // 2, total // 2))
-    return tuple(padding)
+    return replace(window, padding=window.padding_for(spatial))  # type: ignore[arg-type]

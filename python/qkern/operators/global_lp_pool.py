@@ -1,0 +1,27 @@
+"""GlobalLpPool, in float."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .lp_pool import LpPool
+from .operator import Unsupported
+from .pools import global_obstacle
+from .window import Window
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["GlobalLpPool"]
+
+
+class GlobalLpPool(LpPool):
+    """LpPool over all spatial axes, which keep size 1."""
+
+    op_type = "GlobalLpPool"
+    attributes = ("p",)
+
+    def window(self, node: ir.Node) -> Window | None:
+        if global_obstacle(node):
+            raise Unsupported(global_obstacle(node))
+        return None
