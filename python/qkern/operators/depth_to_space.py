@@ -14,6 +14,8 @@ from .operator import Unsupported
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["DepthToSpace"]
 
 
@@ -23,7 +25,7 @@ class DepthToSpace(Mover):
     op_type = "DepthToSpace"
     attributes = ("blocksize", "mode")
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         if rank != 4:
             raise Unsupported("its input is not an image")
         block = node.attributes.get_int("blocksize")

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .operator import NodeQuantization, Operator, Unsupported
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from ..runtime.builder import Builder
+    from ..scheme import QuantParams
 
-__all__ = ["Move", "Mover", "axis_in"]
+__all__ = ["Move", "Mover", "axis_in", "filling"]
 
 Move: TypeAlias = "Callable[[NDArray[Any]], NDArray[Any]]"
 
@@ -24,9 +27,9 @@ class Mover(Operator):
 
     keeps_layout = False  # True: `move` can work on images stored channels last
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
-        """The function on an array with `rank` axes, in which real 0 is `zero`, in that order of axes. Its result may
-        be a view. Raises `Unsupported`."""
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+        """The function on an array with `rank` axes in that order, of codes with `params` or of plain numbers. Its
+        result may be a view. Raises `Unsupported`."""
         raise NotImplementedError
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
@@ -34,7 +37,7 @@ class Mover(Operator):
         if x is None or x.shape is None:
             return "the rank of its input is not known"
         try:
-            self.move(node, len(x.shape), 0, channels_last=False)
+            self.move(node, len(x.shape), None, channels_last=False)
         except Unsupported as reason:
             return str(reason)
         return NodeQuantization((0,), shares_params=True)
@@ -47,17 +50,17 @@ class Mover(Operator):
         channels_last = self.keeps_layout and rank > 2 and builder.channels_last(x)
         how: dict[str, Any] = {"channels_last": channels_last, "takes_out": False, "may_alias": True}
         if codes is not None and to.params is not None and to.params.same_as(codes.params):
-            call = self.move(node, rank, codes.zero_point, channels_last)
+            call = self.move(node, rank, codes.params, channels_last)
             builder.add(node, call, [builder.read_codes(codes, channels_last=channels_last)], to, **how)
-        elif builder.is_codes(x):  # integers of the graph itself: a Pad adds code 0, as ONNX has it
-            call = self.move(node, rank, 0, channels_last)
+        elif builder.is_codes(x):  # integers of the graph itself: what a Pad adds is a code as well
+            call = self.move(node, rank, None, channels_last)
             builder.add(node, call, [builder.read(x, channels_last=channels_last)], kind="int8", **how)
         elif x.is_graph_input() and all(use.node.op_type == "QuantizeLinear" for use in node.outputs[0].uses()):
-            call = self.move(node, rank, 0, channels_last)
+            call = self.move(node, rank, None, channels_last)
             source = builder.read(x, channels_last=channels_last)
             builder.add(node, call, [source], kind="convert", reason="an input that is quantized next", **how)
         else:
-            call = self.move(node, rank, 0, channels_last)
+            call = self.move(node, rank, None, channels_last)
             builder.add_float(node, call, [builder.read(x, channels_last=channels_last)], to, **how)
 
 
@@ -69,3 +72,10 @@ def axis_in(axis: int, rank: int, channels_last: bool) -> int:
     if not channels_last or axis == 0:
         return axis
     return rank - 1 if axis == 1 else axis - 1
+
+
+def filling(number: Any, dtype: np.dtype[Any], params: QuantParams | None) -> Any:
+    """`number` as an element of an array of `dtype`: its code where that holds codes with `params`."""
+    if params is None:
+        return np.asarray(number).astype(dtype)
+    return _core.quantize(np.float32(number), params.scale, params.zero_point, dtype=params.dtype)

@@ -14,6 +14,8 @@ from .operator import Unsupported
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["Reshape"]
 
 
@@ -23,7 +25,7 @@ class Reshape(Mover):
     op_type = "Reshape"
     attributes = ("allowzero",)
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         shape = constant_of(node.inputs[1])
         if shape is None:
             raise Unsupported("its shape is not constant")

@@ -13,6 +13,8 @@ from .operator import Unsupported
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["Slice"]
 
 
@@ -22,7 +24,7 @@ class Slice(Mover):
     op_type = "Slice"
     keeps_layout = True
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         parts = []
         for index in range(1, 5):
             source = node.inputs[index] if index < len(node.inputs) else None

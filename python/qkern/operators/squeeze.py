@@ -13,6 +13,8 @@ from .operator import Unsupported
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["Squeeze"]
 
 
@@ -21,7 +23,7 @@ class Squeeze(Mover):
 
     op_type = "Squeeze"
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         if len(node.inputs) < 2 or node.inputs[1] is None:
             return np.squeeze
         axes = constant_of(node.inputs[1])

@@ -11,6 +11,8 @@ from .mover import Move, Mover
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["Transpose"]
 
 
@@ -20,6 +22,6 @@ class Transpose(Mover):
     op_type = "Transpose"
     attributes = ("perm",)
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         perm = tuple(node.attributes.get_ints("perm") or reversed(range(rank)))
         return lambda x: np.ascontiguousarray(x.transpose(perm))

@@ -13,6 +13,8 @@ from .operator import Unsupported
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..scheme import QuantParams
+
 __all__ = ["Unsqueeze"]
 
 
@@ -21,7 +23,7 @@ class Unsqueeze(Mover):
 
     op_type = "Unsqueeze"
 
-    def move(self, node: ir.Node, rank: int, zero: int, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         axes = constant_of(node.inputs[1])
         if axes is None:
             raise Unsupported("its axes are not constant")
