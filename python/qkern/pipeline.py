@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs, observer_for
+from .calibration import (
+    CalibrationTable,
+    HistogramObserver,
+    KeptSamples,
+    Sampling,
+    TableMismatchError,
+    calibrate,
+    observer_for,
+)
+from .calibration.fingerprint import fingerprint_of_model
 from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
 from .conversion.convert import prepared
 from .conversion.plan import make_plan
@@ -82,6 +91,7 @@ def quantize_model(
     budget: float | None = None,
     max_drop: float | None = None,
     metric: str = "agreement",
+    samples: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
     progress: Progress | None = None,
@@ -94,6 +104,9 @@ def quantize_model(
     `data`: an array [samples, ...] for a model with one input, a mapping from input names to such arrays, an iterable
     of either, or the path of an .npz, an .npy or a folder of these; a hundred to a few hundred samples do. A Dask
     bag of these, or a list of delayed ones, is seen by Dask's workers, to the same bits (extra "dask").
+    `samples`: what one sample of it is. "axis0": a row along axis 0 of every input and output; "items": whatever one
+    run takes, so an array is one sample unless it has one more axis in front than the input. None is "axis0" where
+    axis 0 of all inputs and outputs is the same dimension (docs/quantization.md).
     `target`: "x86", "arm", "auto" (this processor) or a `Target`.
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
@@ -106,7 +119,7 @@ def quantize_model(
     `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
     run at all, which leaves the effort "fast" and no budget.
     `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
-    there from an interrupted run with the same data is resumed.
+    there from an earlier run with the same model and data is resumed, one of others is refused.
     `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
     to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
     Measured on the kept samples.
@@ -115,8 +128,8 @@ def quantize_model(
     correction begins.
 
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, and for
-    NaN or infinity, naming the tensor and the sample.
+    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, for NaN
+    or infinity, naming the tensor and the sample, and for a table of another model or other data.
     """
     if effort is None:
         effort = "balanced" if data is not None else "fast"
@@ -133,7 +146,8 @@ def quantize_model(
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)
     demanded = budget is not None or max_drop is not None
-    kept = KeptSamples.of(input_specs(graph)) if effort != "fast" or demanded else None
+    sampling = Sampling.of(graph, samples)
+    kept = KeptSamples.of(sampling) if effort != "fast" or demanded else None
 
     def observe(
         model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
@@ -148,6 +162,7 @@ def quantize_model(
             progress=progress,
             keep=keep,
             into=into,
+            samples=sampling.samples,
         )
 
     if data is not None:
@@ -156,6 +171,8 @@ def quantize_model(
             found = CalibrationTable.load(checkpoint)
         try:
             observe(graph, data, kept, found)
+        except TableMismatchError as error:
+            raise ValueError(f"{checkpoint}: {error}") from error
         finally:
             if checkpoint is not None and found.samples:
                 found.save(checkpoint)
@@ -164,6 +181,8 @@ def quantize_model(
     else:
         assert table is not None
         found = CalibrationTable.load(table)
+    if data is None and found.model:
+        found.check_model(fingerprint_of_model(graph))
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     base = graph
     equalized: tuple[Equalized, ...] = ()
@@ -189,6 +208,7 @@ def quantize_model(
             recalibrate=lambda other: observe(other, again, None),
             execution=execution,
             stage=stage,
+            count=sampling.count,
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.float_model, refined.equalized
@@ -200,9 +220,10 @@ def quantize_model(
     if not demanded:
         return result
     assert kept is not None
-    measure = partial(_measure, graph, kept, without, metric=None if max_drop is None else metric, execution=execution)
+    demand = None if max_drop is None else metric
+    measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
     least = budget if budget is not None else 1 - (max_drop or 0.0)
-    return _within_budget(result, base, excluded, without, measure, least, stage)
+    return _within_budget(result, base, excluded, without, measure, least, sampling, stage)
 
 
 def _convert_without(
@@ -238,6 +259,7 @@ def _measure(
     model: ir.Model,
     samples: KeptSamples,
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
+    sampling: Sampling,
     names: Collection[str],
     *,
     metric: str | None,
@@ -253,7 +275,7 @@ def _measure(
                 deviation.add(f, q)
         if metric == "agreement":
             f, q = outputs[0][0], outputs[1][0]
-            if f.ndim != 2:
+            if f.ndim != 2 or len(f) != sampling.count(feed):
                 raise ValueError("metric: agreement needs a first output [samples, classes]")
             same.append(f.argmax(axis=1) == q.argmax(axis=1))
     if metric == "agreement":
@@ -268,11 +290,12 @@ def _within_budget(
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
     measure: Callable[[Collection[str]], float],
     least: float,
+    sampling: Sampling,
     stage: Stage | None,
 ) -> QuantizedModel:
     layers = [each for each in make_plan(prepared(model), excluded).layers.values() if not each.shares_params]
     by_name = {str(layer.node.name): layer for layer in layers}
-    operations = {name: _operations(layer) for name, layer in by_name.items()}
+    operations = {name: _operations(layer, sampling) for name, layer in by_name.items()}
     found = search_budget(operations, measure, least, stage if stage is not None else (lambda name: None))
     if not found.in_float:
         return replace(result, budget=found)
@@ -289,10 +312,10 @@ def _reason(gain: float, layer: Layer, found: BudgetResult) -> str:
     return f"stays float: {gain:+.4g} alone, on {found.all_int8:.4g} with everything in int8{tail}"
 
 
-def _operations(layer: Layer) -> float:
+def _operations(layer: Layer, sampling: Sampling) -> float:
     """Multiplications per sample, as far as shapes are known."""
-    shape = layer.outputs[0].shape
-    sizes = [] if shape is None else [size if isinstance(size, int) else 1 for size in tuple(shape)[1:]]
+    shape = () if layer.outputs[0].shape is None else tuple(layer.outputs[0].shape)
+    sizes = [size if isinstance(size, int) else 1 for size in (shape[1:] if sampling.by_rows else shape)]
     positions = math.prod(sizes)
     if layer.weight_shape is None or layer.weight_axis is None:
         return float(positions)

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import onnx_ir as ir
@@ -105,6 +106,45 @@ def test_other_errors_are_the_same_too():
         calibrate(small_model(), [dask.delayed(X), X], TENSORS)
     with pytest.raises(ValueError, match="MovingAverageMinMaxObserver depends on the order"):
         calibrate(small_model(), [dask.delayed(X)], TENSORS, method="moving_average_minmax")
+
+
+def test_an_item_that_is_wrong_is_named_with_its_partition(small_windows):
+    parts = [dask.delayed([X[:2], X[2]]), *[dask.delayed([])] * 4, dask.delayed([X[3], (X[4], 1)])]
+    with pytest.raises(ValueError, match=r"^partition 5: item 1 is a tuple of length 2"):
+        calibrate(small_model(), parts, TENSORS)
+
+
+@pytest.mark.parametrize("ends", [[], [1, 1, 4], [2, 5, 6]])
+def test_items_are_those_of_one_process(ends, tmp_path, small_windows):
+    items = [X[:5], X[5:7], X[7:8], X[8:13], X[13:18], X[18:20], X[20:]]
+    parts = [dask.delayed(list(part)) for part in (items[a:b] for a, b in pairwise([0, *ends, len(items)]))]
+    kept = [KeptSamples(4) for _ in range(2)]
+    one, many = (
+        calibrate(small_model(), data, TENSORS, keep=keep, samples="items")
+        for data, keep in zip((items, parts), kept, strict=True)
+    )
+    assert one.samples == many.samples == len(items)
+    assert file_of(many, tmp_path / "many.npz") == file_of(one, tmp_path / "one.npz")
+    for expected, unit in zip(*kept, strict=True):
+        np.testing.assert_array_equal(unit["x"], expected["x"])
+    x = X.copy()
+    x[14] = np.where(W[:, 0] > 0, 3e38, -3e38)
+    bad = [x[a:b] for a, b in pairwise([0, 5, 7, 8, 13, 18, 21])]
+    with pytest.raises(ValueError, match=r"tensor 'y': infinity in the data, item 4$"):
+        calibrate(small_model(), [dask.delayed(bad[:3]), dask.delayed(bad[3:])], ["y"], samples="items")
+
+
+@pytest.mark.parametrize("seen", [1, 7, 20, 21])
+@pytest.mark.parametrize("wrong", [0, 20])
+def test_a_table_of_other_data_is_not_resumed(seen, wrong, small_windows):
+    table = calibrate(small_model(), X[:seen], TENSORS)
+    x = X.copy()
+    x[min(wrong, seen - 1)] += 1
+    for data, message in ((x, "of other data"), (X[: seen - 1], f"has seen {seen} samples, of {seen - 1}")):
+        parts = [dask.delayed(part) for part in cut_at(data, [2, 3, 3, 8, 13, 14, 20])]
+        with pytest.raises(ValueError, match=message if len(data) else "no calibration data"):
+            calibrate(small_model(), parts, TENSORS, into=table)
+        assert table.samples == seen
 
 
 def test_what_loading_raises_passes_through():

@@ -1,12 +1,13 @@
 """Calibration that is interrupted, resumed, and read again without a run of the model."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import qkern
-from qkern.calibration import CalibrationTable, KeptSamples, calibrate
+from qkern.calibration import CalibrationTable, KeptSamples, TableMismatchError, calibrate
 from small_cnn import images, small_cnn
-from test_calibrate import TENSORS, X, small_model
+from test_calibrate import TENSORS, W, X, small_model
 
 
 class Interrupted:
@@ -56,8 +57,108 @@ def test_resuming_inside_a_batch_passes_over_what_was_seen():
 
 def test_the_table_of_another_model_is_not_resumed():
     table = calibrate(small_model(), X, TENSORS)
-    with pytest.raises(ValueError, match="not of this model"):
+    with pytest.raises(ValueError, match="is of other tensors; were other nodes excluded"):
         calibrate(small_model(), X, ["x", "y"], into=table)
+
+
+def bytes_of(table, path):
+    table.save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("cut", [[X], list(X), [X[:3], X[3:5], X[5:]], X[::-1]])
+def test_the_file_does_not_depend_on_batches_or_their_order(cut, tmp_path):
+    files = [bytes_of(calibrate(small_model(), data, TENSORS), tmp_path / "t.npz") for data in (X, cut)]
+    assert files[0] == files[1]
+
+
+def other_weights():
+    model = small_model()
+    model.graph.initializers["w"].const_value = ir.tensor(
+        W + np.float32(1e-3) * (np.arange(W.size) == 7).reshape(W.shape)
+    )
+    return model
+
+
+def other_node():
+    model = small_model()
+    next(node for node in model.graph if node.op_type == "Relu").op_type = "Abs"
+    return model
+
+
+@pytest.mark.parametrize("seen", [8, 21])
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (other_weights, X, "of another model"),
+        (other_node, X, "of another model"),
+        (small_model, X[::-1][:21] + 1, "of other data: its (8|21) samples differ"),
+        (small_model, np.where(np.arange(21)[:, None] == 4, X + 1, X), "of other data"),
+        (small_model, X[:5], "has seen (8|21) samples, of 5 there are"),
+    ],
+)
+def test_a_table_of_another_model_or_other_data_is_refused_and_stays(seen, model, data, message, tmp_path):
+    table = calibrate(small_model(), X[:seen], TENSORS)
+    before = bytes_of(table, tmp_path / "t.npz")
+    resumed = CalibrationTable.load(tmp_path / "t.npz")
+    with pytest.raises(TableMismatchError, match=message):
+        calibrate(model(), data, TENSORS, into=resumed)
+    assert bytes_of(resumed, tmp_path / "t.npz") == before
+    calibrate(small_model(), X, TENSORS, into=resumed)
+    assert bytes_of(resumed, tmp_path / "t.npz") == bytes_of(calibrate(small_model(), X, TENSORS), tmp_path / "u.npz")
+
+
+def test_items_are_resumed_like_rows(tmp_path):
+    table = calibrate(small_model(), [X[:5], X[5:7]], TENSORS, samples="items")
+    assert table.samples == 2
+    table.save(tmp_path / "t.npz")
+    resumed = CalibrationTable.load(tmp_path / "t.npz")
+    calibrate(small_model(), [X[:5], X[5:7], X[7:]], TENSORS, into=resumed, samples="items")
+    whole = calibrate(small_model(), [X[7:], X[:5], X[5:7]], TENSORS, samples="items")
+    assert bytes_of(resumed, tmp_path / "t.npz") == bytes_of(whole, tmp_path / "u.npz")
+    with pytest.raises(TableMismatchError, match="of other data"):
+        calibrate(small_model(), X, TENSORS, into=whole)  # the same numbers, other samples
+
+
+def test_tables_of_different_models_do_not_merge():
+    table, other = calibrate(small_model(), X[:8], TENSORS), calibrate(other_weights(), X[8:], TENSORS)
+    with pytest.raises(TableMismatchError, match="of another model"):
+        table.merge(other)
+    assert table.samples == 8
+    table.merge(calibrate(small_model(), X[8:], TENSORS))
+    calibrate(small_model(), X, TENSORS, into=table)  # has them all
+
+
+def test_a_table_saved_without_fingerprints_is_read_and_taken(tmp_path):
+    table = calibrate(small_model(), X[:8], TENSORS)
+    table.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as arrays:
+        np.savez_compressed(tmp_path / "old.npz", **{k: a for k, a in arrays.items() if k not in ("model", "data")})
+    old = CalibrationTable.load(tmp_path / "old.npz")
+    assert (old.model, old.data, old.samples) == ("", None, 8)
+    calibrate(small_model(), X, TENSORS, into=old)
+    assert dict(old) == dict(calibrate(small_model(), X, TENSORS))
+
+
+@pytest.mark.parametrize("seen", [8, 24])
+def test_a_checkpoint_of_another_model_or_other_data_is_refused(seen, tmp_path):
+    data, path, other = images(24), tmp_path / "t.npz", small_cnn()
+    weight = other.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.5), weight.name))
+    how = {"target": "x86", "effort": "fast", "checkpoint": path}
+    qkern.quantize_model(small_cnn(), data[:seen], **how)
+    before = path.read_bytes()
+    for model, samples, message in ((other, data, "of another model"), (small_cnn(), images(24, seed=1), "other data")):
+        with pytest.raises(ValueError, match=rf"t\.npz: the calibration table is of {message.removeprefix('of ')}"):
+            qkern.quantize_model(model, samples, **how)
+        assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="of another model"):
+        qkern.quantize_model(other, None, "x86", table=path)
+    resumed = qkern.quantize_model(small_cnn(), data, **how)
+    whole = qkern.quantize_model(small_cnn(), data, "x86", effort="fast", checkpoint=tmp_path / "u.npz")
+    assert path.read_bytes() == (tmp_path / "u.npz").read_bytes()
+    models = [ir.to_proto(each.model).SerializeToString(deterministic=True) for each in (resumed, whole)]
+    assert models[0] == models[1]
 
 
 def test_a_table_is_enough_for_other_ranges(tmp_path):
@@ -97,6 +198,15 @@ def test_kept_samples_are_evenly_spread_and_few():
     for _ in range(9):
         single.add({"flag": np.array(1.0), "x": np.zeros((3, 2))})
     assert 1 <= len(list(single)) <= 2
+
+
+def test_kept_samples_of_different_shapes_are_joined_with_their_likes():
+    kept = KeptSamples(batch=2)
+    for size in (4, 5, 4, 4, 5, 4):
+        kept.add({"x": np.full((1, size), size)})
+    assert [feed["x"].shape for feed in kept] == [(2, 4), (2, 4), (2, 5)]
+    assert len(kept) == 6
+    assert [feed["x"].shape for part in kept.split(3) for feed in part] == [(2, 4), (2, 5), (2, 4)]
 
 
 def test_samples_to_fit_to_and_to_judge_by_are_not_the_same():

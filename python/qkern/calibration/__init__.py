@@ -15,10 +15,12 @@ from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 from .samples import KeptSamples
-from .table import CalibrationTable
+from .sampling import SAMPLES, Sampling
+from .table import CalibrationTable, TableMismatchError
 
 __all__ = [
     "METHODS",
+    "SAMPLES",
     "CalibrationTable",
     "Feeds",
     "HistogramObserver",
@@ -27,6 +29,8 @@ __all__ = [
     "MinMaxObserver",
     "MovingAverageMinMaxObserver",
     "Observer",
+    "Sampling",
+    "TableMismatchError",
     "calibrate",
     "input_specs",
     "observer_for",

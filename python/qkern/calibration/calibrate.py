@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.signature import input_specs
-from .data import Data, Feed, Feeds, SampleError, is_partitioned, samples_in
+from .data import Data, Feeds, SampleError, is_partitioned
+from .fingerprint import MODULUS, fingerprint_of_model, fingerprint_of_samples
 from .histogram import HistogramObserver
 from .methods import get_method
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
 from .samples import KeptSamples, SampleSizes
-from .table import CalibrationTable
+from .sampling import Feed, Sampling
+from .table import CalibrationTable, TableMismatchError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -52,6 +53,7 @@ def calibrate(
     progress: Progress | None = None,
     keep: KeptSamples | SampleSizes | None = None,
     into: CalibrationTable | None = None,
+    samples: str | None = None,
 ) -> CalibrationTable:
     """The table of `tensors`, values of the float `model`, over all of `data` (see `data.Feeds` for its forms).
 
@@ -61,10 +63,11 @@ def calibrate(
     that of `Session`.
     `into` is an empty table to fill, or one that was filled in part with the same data: its samples are passed over. It
     is whole after every batch, however the run ends. Partitions of Dask are seen by its workers, to the same bits
-    (cluster.py).
+    (cluster.py). `samples` says what one is: "axis0", "items", or None for the rule of sampling.py.
 
     Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
-    (naming the tensor and the sample).
+    (naming the tensor and the sample), TableMismatchError where the table `into` is not of this model, these tensors
+    and this data.
     """
     from ..runtime.session import Session
 
@@ -83,50 +86,64 @@ def calibrate(
             progress=progress,
             keep=kept,
             into=into,
+            samples=samples,
         )
-    feeds = Feeds(data, input_specs(model))
-    table = started(into, tensors, new)
-    skip = table.samples
+    sampling = Sampling.of(model, samples)
+    feeds = Feeds(data, sampling)
+    table = started(into, tensors, new, fingerprint_of_model(model))
+    if keep is not None:
+        keep.cut = keep.cut and sampling.divisible
+    skip, passed = table.samples, 0
     session = Session(model, num_threads, observe=list(tensors), fallback=fallback)
     done = 0
     if progress is not None:
         progress(done, feeds.samples)
     for feed in feeds:
-        size = samples_in(feed)
+        size = sampling.count(feed)
         if keep is not None:
             keep.add(feed)
-        if done + size > skip:
-            rest = feed if done >= skip else {name: array[skip - done :] for name, array in feed.items()}
-            _observe(session, rest, table, max(done, skip))
+        known = min(max(skip - done, 0), size)
+        if known:
+            passed += fingerprint_of_samples(sampling.part(feed, 0, known), sampling)
+            if done + known == skip:
+                table.check_data(passed % MODULUS)
+        if known < size:
+            _observe(session, sampling.part(feed, known, size), table, sampling, done + known)
         done += size
         if progress is not None:
             progress(done, feeds.samples)
+    table.check_samples(done)
     return table
 
 
-def started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Observer]) -> CalibrationTable:
-    """`into`, ready for these tensors, or a new table."""
+def started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Observer], model: str) -> CalibrationTable:
+    """`into`, ready for these tensors of the model with that fingerprint, or a new table."""
     table = CalibrationTable() if into is None else into
-    if table.samples and (set(table) != set(tensors) or any(type(each) is not new for each in table.values())):
-        raise ValueError("the calibration table to resume is not of this model and method")
     if not table.samples:
-        table.replace({name: new() for name in tensors}, 0)
+        table.replace({name: new() for name in tensors})
+        table.model = model
+    table.check_model(model)
+    if set(table) != set(tensors):
+        raise TableMismatchError("the calibration table is of other tensors; were other nodes excluded?")
+    if any(type(each) is not new for each in table.values()):
+        raise TableMismatchError(f"the calibration table's observers are not the {new.__name__} that the method needs")
     return table
 
 
-def _observe(session: Session, feed: Feed, table: CalibrationTable, first: int) -> None:
+def _observe(session: Session, feed: Feed, table: CalibrationTable, sampling: Sampling, first: int) -> None:
     """Shows the table one batch, of which the first sample has that number: all of it or, interrupted, nothing."""
-    size = samples_in(feed)
+    size = sampling.count(feed)
     observers = {name: copy.copy(observer) for name, observer in table.items()}
 
     def tap(name: str, array: NDArray[Any]) -> None:
         try:
             observers[name].update(array)
         except ValueError as error:
-            raise SampleError(f"tensor {name!r}: {error},", *_samples(array, first, size)) from error
+            word = "sample" if sampling.by_rows else "item"
+            raise SampleError(f"tensor {name!r}: {error},", *_samples(array, first, size), word) from error
 
     session.observe(feed, tap)
-    table.replace(observers, table.samples + size)
+    table.replace(observers, size, fingerprint_of_samples(feed, sampling))
 
 
 def _samples(array: NDArray[Any], first: int, size: int) -> tuple[int, int]:

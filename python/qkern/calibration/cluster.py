@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..model_file import load_model, serialize
-from ..runtime.signature import InputSpec, input_specs
 from .calibrate import Progress, calibrate, started
-from .data import Feed, Feeds, NoSamplesError, SampleError, samples_in
+from .data import Feeds, NoSamplesError, SampleError
+from .fingerprint import MODULUS, fingerprint_of_model
 from .observer import Observer
 from .samples import EvenSpread, KeptSamples, SampleSizes, units_of
+from .sampling import Feed, Sampling
 from .table import CalibrationTable
 
 if TYPE_CHECKING:
@@ -52,18 +53,34 @@ class _Job:
     observer: type[Observer]
     num_threads: int
     fallback: Fallback
+    samples: str
     cut: bool
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What neighbouring partitions held: observers as bytes, and per partition the number of samples and the sizes of
-    their units. `error` ended the last of the partitions; it numbers samples from the first one's first."""
+    """What neighbouring partitions held: observers as bytes, fingerprints of the samples that were passed over and of
+    those observed, and per partition the number of samples and the sizes of their units. `error` ended the last of the
+    partitions; it numbers samples from the first one's first."""
 
     states: list[bytes]
+    passed: int
+    data: int
     counts: list[int]
     runs: list[list[tuple[int, int]]]
     error: ValueError | None
+
+
+class _PartOfTable(CalibrationTable):
+    """That of one partition: `passed` is the fingerprint of the samples that an earlier run has seen. Whether they are
+    the same only all partitions together tell."""
+
+    def __init__(self, observers: Iterable[tuple[str, Observer]], *, samples: int) -> None:
+        super().__init__(observers, samples=samples)
+        self.data, self.passed = 0, 0
+
+    def check_data(self, data: int) -> None:
+        self.passed = data
 
 
 def calibrate_partitions(
@@ -77,6 +94,7 @@ def calibrate_partitions(
     progress: Progress | None = None,
     keep: KeptSamples | None = None,
     into: CalibrationTable | None = None,
+    samples: str | None = None,
 ) -> CalibrationTable:
     """`calibrate` for a Dask bag, a delayed value or a list of these: the same table, the same kept samples, the same
     errors.
@@ -97,26 +115,30 @@ def calibrate_partitions(
     import dask
 
     parts = _delayed_parts(data)
-    table = started(into, tensors, observer)
-    skip = table.samples
-    job = _Job(tuple(tensors), observer, num_threads or 1, fallback, keep is None or keep.cut)
+    sampling = Sampling.of(model, samples)
+    table = started(into, tensors, observer, fingerprint_of_model(model))
+    skip, passed = table.samples, 0
+    cut = sampling.divisible and (keep is None or keep.cut)
+    job = _Job(tuple(tensors), observer, num_threads or 1, fallback, sampling.samples, cut)
     network = dask.delayed(serialize(model), traverse=False)
-    specs = input_specs(model)
     chosen: EvenSpread[tuple[int, int]] | None = None if keep is None else EvenSpread(keep.limit)
     done = start = 0
     if progress is not None:
         progress(0, None)
     while start < len(parts):
         window = parts[start : start + _window()]
-        skips = [0] * len(window) if done >= skip else _skips(skip - done, _counts(window, specs))
+        skips = [0] * len(window) if done >= skip else _skips(skip - done, _counts(window, sampling))
         seen = _compute([_tree(network, window, skips, job)])[0]
         if seen.error is not None:
-            raise _shifted(seen.error, done)
+            raise _placed(seen.error, done, start + len(seen.counts) - 1)
+        passed += seen.passed
+        if done < skip <= done + sum(seen.counts):
+            table.check_data(passed % MODULUS)
         done += sum(seen.counts)
         merged = [observer.from_bytes(state) for state in seen.states]
         for own, name in zip(merged, tensors, strict=True):
             own.merge(table[name])
-        table.replace(dict(zip(tensors, merged, strict=True)), max(done, skip))
+        table.replace(dict(zip(tensors, merged, strict=True)), max(done - table.samples, 0), seen.data)
         if chosen is not None:
             _choose(chosen, start, seen.runs)
         start += len(window)
@@ -124,8 +146,10 @@ def calibrate_partitions(
             progress(done, None)
     if done == 0:
         raise NoSamplesError("no calibration data")
+    table.check_samples(done)
     if keep is not None and chosen is not None:
-        keep.replace(_fetched(parts, chosen.kept, specs, job.cut))
+        keep.cut = cut
+        keep.replace(_fetched(parts, chosen.kept, sampling, cut))
     return table
 
 
@@ -179,7 +203,7 @@ def _tree(network: Any, window: Sequence[Any], skips: Sequence[int], job: _Job) 
 def _observed(network: bytes, part: Any, skip: int, job: _Job) -> _Seen:
     """What a task gives back for a partition, of which `skip` samples were seen before."""
     sizes, error = SampleSizes(cut=job.cut), None
-    table = CalibrationTable(((name, job.observer()) for name in job.tensors), samples=skip)
+    table = _PartOfTable(((name, job.observer()) for name in job.tensors), samples=skip)
     try:
         calibrate(
             load_model(network),
@@ -190,19 +214,21 @@ def _observed(network: bytes, part: Any, skip: int, job: _Job) -> _Seen:
             fallback=job.fallback,
             keep=sizes,
             into=table,
+            samples=job.samples,
         )
     except NoSamplesError:
         pass
     except ValueError as found:
         error = found if isinstance(found, SampleError) else ValueError(str(found))
-    return _Seen([each.to_bytes() for each in table.values()], [sizes.samples], [sizes.runs], error)
+    states = [each.to_bytes() for each in table.values()]
+    return _Seen(states, table.passed, table.data or 0, [table.samples], [sizes.runs], error)
 
 
 def _joined(parts: Sequence[_Seen], job: _Job) -> _Seen:
     """The parts, neighbours in order, as one: up to the first with an error."""
     whole = [job.observer.from_bytes(state) for state in parts[0].states]
     counts, runs = list(parts[0].counts), list(parts[0].runs)
-    error = parts[0].error
+    passed, data, error = parts[0].passed, parts[0].data, parts[0].error
     for part in parts[1:]:
         if error is not None:
             break
@@ -210,29 +236,35 @@ def _joined(parts: Sequence[_Seen], job: _Job) -> _Seen:
             own.merge(job.observer.from_bytes(state))
         if part.error is not None:
             error = _shifted(part.error, sum(counts))
+        passed, data = (passed + part.passed) % MODULUS, (data + part.data) % MODULUS
         counts += part.counts
         runs += part.runs
-    return _Seen([each.to_bytes() for each in whole], counts, runs, error)
+    return _Seen([each.to_bytes() for each in whole], passed, data, counts, runs, error)
 
 
 def _shifted(error: ValueError, by: int) -> ValueError:
     if isinstance(error, SampleError):
-        return SampleError(error.what, error.first + by, error.last + by)
+        return SampleError(error.what, error.first + by, error.last + by, error.word)
     return error
 
 
-def _counts(window: Sequence[Any], specs: Sequence[InputSpec]) -> list[int]:
+def _placed(error: ValueError, by: int, partition: int) -> ValueError:
+    """`error` of a partition as one of the whole data: sample numbers count from its start, items' don't."""
+    return _shifted(error, by) if isinstance(error, SampleError) else ValueError(f"partition {partition}: {error}")
+
+
+def _counts(window: Sequence[Any], sampling: Sampling) -> list[int]:
     import dask
 
-    return _compute([dask.delayed(_count)(part, specs) for part in window])
+    return _compute([dask.delayed(_count)(part, sampling) for part in window])
 
 
-def _count(part: Any, specs: Sequence[InputSpec]) -> int:
+def _count(part: Any, sampling: Sampling) -> int:
     """Samples in a partition; of one with an error, those before it."""
     done = 0
     with suppress(ValueError):
-        for feed in Feeds(part, specs):
-            done += samples_in(feed)
+        for feed in Feeds(part, sampling):
+            done += sampling.count(feed)
     return done
 
 
@@ -252,24 +284,22 @@ def _choose(chosen: EvenSpread[tuple[int, int]], first: int, runs: Sequence[Sequ
                 place += 1
 
 
-def _fetched(
-    parts: Sequence[Any], chosen: Sequence[tuple[int, int]], specs: Sequence[InputSpec], cut: bool
-) -> Iterator[Feed]:
+def _fetched(parts: Sequence[Any], chosen: Sequence[tuple[int, int]], sampling: Sampling, cut: bool) -> Iterator[Feed]:
     """The chosen units, in order."""
     import dask
 
     places: dict[int, list[int]] = {}
     for number, place in chosen:
         places.setdefault(number, []).append(place)
-    tasks = [dask.delayed(_picked)(parts[number], own, specs, cut) for number, own in places.items()]
+    tasks = [dask.delayed(_picked)(parts[number], own, sampling, cut) for number, own in places.items()]
     for units in _compute(tasks):
         yield from units
 
 
-def _picked(part: Any, places: Sequence[int], specs: Sequence[InputSpec], cut: bool) -> list[Feed]:
+def _picked(part: Any, places: Sequence[int], sampling: Sampling, cut: bool) -> list[Feed]:
     """Copies of the units at `places` (rising) of a partition."""
     wanted, found = set(places), []
-    units = (unit for feed in Feeds(part, specs) for unit in units_of(feed, cut))
+    units = (unit for feed in Feeds(part, sampling) for unit in units_of(feed, cut))
     for place, unit in enumerate(units):
         if place in wanted:
             found.append({name: np.array(array) for name, array in unit.items()})

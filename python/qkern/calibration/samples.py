@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from ..runtime.signature import InputSpec
-from .data import Feed, samples_in
+from .sampling import Feed, Sampling
 
 __all__ = ["EvenSpread", "KeptSamples", "SampleSizes", "units_of"]
 
@@ -42,7 +41,8 @@ def units_of(feed: Feed, cut: bool = True) -> list[Feed]:
     keeps them together."""
     if not cut or not all(array.ndim for array in feed.values()):
         return [feed]
-    return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(samples_in(feed))]
+    rows = len(next(iter(feed.values())))
+    return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(rows)]
 
 
 def _bytes_of(unit: Feed) -> int:
@@ -52,8 +52,7 @@ def _bytes_of(unit: Feed) -> int:
 class KeptSamples:
     """Keeps at most `limit` samples, 256 MB at most, of all that `add` sees, evenly spread (`EvenSpread`).
 
-    Feeds that can't be cut into samples (an input without a sample axis, or with a fixed one) are kept or not as they
-    are.
+    Feeds that can't be cut into samples (items, a fixed batch, an input without any axis) are kept or not as they are.
     """
 
     def __init__(self, limit: int = 128, *, batch: int = 8, cut: bool = True) -> None:
@@ -63,13 +62,12 @@ class KeptSamples:
         self._spread: EvenSpread[Feed] = EvenSpread(limit)
 
     @classmethod
-    def of(cls, inputs: Sequence[InputSpec], limit: int = 128) -> KeptSamples:
-        """For a model with these inputs: whole batches where it takes no others."""
-        fixed = [spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] is not None]
-        return cls(max(limit // max(fixed), 1), cut=False) if fixed else cls(limit)
+    def of(cls, sampling: Sampling, limit: int = 128) -> KeptSamples:
+        """For data that is cut like that: fewer runs where each has many samples."""
+        return cls(max(limit // (sampling.batch or 1), 1), cut=sampling.divisible)
 
     def __len__(self) -> int:
-        return sum(samples_in(unit) if self.cut else 1 for unit in self._spread.kept)
+        return sum(len(next(iter(unit.values()))) if self.cut else 1 for unit in self._spread.kept)
 
     def add(self, feed: Feed) -> None:
         """Looks at the samples of `feed` and copies those to keep."""
@@ -83,7 +81,7 @@ class KeptSamples:
         self.cut = self.cut and all(array.ndim for unit in self._spread.kept for array in unit.values())
 
     def __iter__(self) -> Iterator[Feed]:
-        """The samples, a batch at a time where they have a sample axis."""
+        """The samples, a batch of one shape at a time where they have a sample axis."""
         return iter(self._batches(self._spread.kept))
 
     def split(self, every: int) -> tuple[list[Feed], list[Feed]]:
@@ -97,23 +95,25 @@ class KeptSamples:
     def _batches(self, units: list[Feed]) -> list[Feed]:
         if not self.cut:
             return units
-        parts = [units[start : start + self._batch] for start in range(0, len(units), self._batch)]
+        alike: dict[tuple[tuple[int, ...], ...], list[Feed]] = {}
+        for unit in units:
+            alike.setdefault(tuple(array.shape for array in unit.values()), []).append(unit)
+        size = self._batch
+        parts = [group[start : start + size] for group in alike.values() for start in range(0, len(group), size)]
         return [{name: np.concatenate([feed[name] for feed in part]) for name in part[0]} for part in parts]
 
 
 class SampleSizes:
-    """How many samples went by, and their units' sizes as `runs` [(how many, bytes of each)]: what `EvenSpread` needs
-    to choose among samples that are elsewhere."""
+    """The sizes of the units that went by as `runs` [(how many, bytes of each)]: what `EvenSpread` needs to choose
+    among samples that are elsewhere."""
 
     def __init__(self, *, cut: bool = True) -> None:
-        self.samples = 0
         self.runs: list[tuple[int, int]] = []
-        self._cut = cut
+        self.cut = cut
 
     def add(self, feed: Feed) -> None:
         """Looks at the samples of `feed`."""
-        self.samples += samples_in(feed)
-        for unit in units_of(feed, self._cut):
+        for unit in units_of(feed, self.cut):
             size = _bytes_of(unit)
             if self.runs and self.runs[-1][1] == size:
                 self.runs[-1] = (self.runs[-1][0] + 1, size)

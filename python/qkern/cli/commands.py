@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from .. import golden
@@ -17,11 +18,11 @@ from ..atomic_file import write_atomically
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
 from .machine import checks_by_tier, checks_table, describe_machine, machine_table
-from .output import npz, refuse_unwritable
+from .output import joined, npz, refuse_unwritable
 from .progress import progress
+from .report_file import report_of
 
 if TYPE_CHECKING:
-    from ..pipeline import QuantizedModel
     from ..runtime.foreign_nodes import Fallback
 
 __all__ = ["qkern"]
@@ -40,6 +41,11 @@ _fallback = click.option(
     default="auto",
     show_default=True,
     help="Where operators without a kernel run.",
+)
+_samples = click.option(
+    "--samples",
+    type=click.Choice(("axis0", "items")),  # calibration.SAMPLES
+    help="What a sample is: a row of axis 0, or all that one run takes (default: rows where axis 0 is one dimension).",
 )
 _threads = click.option("--threads", type=click.IntRange(min=1), help="Threads to use (default: all cores).")
 
@@ -83,6 +89,7 @@ def qkern() -> None:
 @click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
+@_samples
 @_fallback
 @_threads
 def quantize(
@@ -98,6 +105,7 @@ def quantize(
     in_words: bool,
     report_path: Path | None,
     exclude: tuple[str, ...],
+    samples: str | None,
     fallback: Fallback,
     threads: int | None,
 ) -> None:
@@ -121,6 +129,7 @@ def quantize(
             checkpoint=None if data is None else table_path,
             budget=_decibels(budget),
             max_drop=max_drop,
+            samples=samples,
             num_threads=threads,
             fallback=fallback,
             progress=show,
@@ -147,9 +156,8 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        write_atomically(
-            report_path, _report_of(quantized, model, output, data, report_path, exclude, threads, fallback)
-        )
+        content = report_of(quantized, model, output, data, report_path, exclude, samples, threads, fallback, _err())
+        write_atomically(report_path, content)
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -166,11 +174,18 @@ def quantize(
 @_model
 @_data
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the outputs (.npz).")
+@_samples
 @_fallback
 @_threads
-def run(model: Path, data: Path, output: Path | None, fallback: Fallback, threads: int | None) -> None:
-    """Runs MODEL, float or int8, on every sample."""
-    from ..calibration import Feeds, input_specs
+def run(
+    model: Path, data: Path, output: Path | None, samples: str | None, fallback: Fallback, threads: int | None
+) -> None:
+    """Runs MODEL, float or int8, on every sample.
+
+    Outputs of rows are joined along axis 0; those of items are stacked along an axis in front or, where their shapes
+    differ, written one by one as NAME.0, NAME.1, ...
+    """
+    from ..calibration import Feeds, Sampling
     from ..model_file import load_model
     from ..runtime.session import Session
 
@@ -178,7 +193,8 @@ def run(model: Path, data: Path, output: Path | None, fallback: Fallback, thread
         refuse_unwritable(output, inputs=(model, data))
     graph = load_model(model)
     names = [value.name or "" for value in graph.graph.outputs]
-    feeds = Feeds(data, input_specs(graph), what="data")
+    sampling = Sampling.of(graph, samples)
+    feeds = Feeds(data, sampling, what="data")
     session = Session(graph, threads, fallback=fallback)
     parts: list[list[Any]] = []
     done, seconds = 0, 0.0
@@ -187,9 +203,11 @@ def run(model: Path, data: Path, output: Path | None, fallback: Fallback, thread
             start = time.perf_counter()
             parts.append([np.array(array) for array in session.run(None, feed)])
             seconds += time.perf_counter() - start
-            done += len(next(iter(feed.values())))
+            done += sampling.count(feed)
             show(done, feeds.samples)
-    results = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
+    results: dict[str, NDArray[Any]] = {}
+    for name, arrays in zip(names, zip(*parts, strict=True), strict=True):
+        results |= joined(name, arrays, sampling.by_rows)
     if output is not None:
         write_atomically(output, npz(results))
     rows = [
@@ -207,6 +225,7 @@ def run(model: Path, data: Path, output: Path | None, fallback: Fallback, thread
 @click.argument("float_model", metavar="FP32", type=click.Path(path_type=Path))
 @click.argument("int8_model", metavar="INT8", type=click.Path(path_type=Path))
 @_data
+@_samples
 @click.option("--labels", type=click.Path(path_type=Path), help="The right class of every sample: integers in an .npy.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
 @_fallback
@@ -215,6 +234,7 @@ def compare(
     float_model: Path,
     int8_model: Path,
     data: Path,
+    samples: str | None,
     labels: Path | None,
     json_path: Path | None,
     fallback: Fallback,
@@ -228,7 +248,11 @@ def compare(
     right = None if labels is None else _load_labels(labels)
     with progress("comparing", _err()) as show:
         result = compare_models(
-            float_model, int8_model, data, right, num_threads=threads, fallback=fallback, progress=show
+            *(float_model, int8_model, data, right),
+            samples=samples,
+            num_threads=threads,
+            fallback=fallback,
+            progress=show,
         )
     if json_path is not None:
         write_atomically(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
@@ -320,49 +344,6 @@ def demo(target: str, threads: int | None) -> None:
     from ..demo.run import run_demo
 
     run_demo(_out(), target=target, num_threads=threads)
-
-
-def _report_of(
-    quantized: QuantizedModel,
-    model: Path,
-    output: Path,
-    data: Path | None,
-    path: Path,
-    exclude: tuple[str, ...],
-    threads: int | None,
-    fallback: Fallback,
-) -> bytes:
-    """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too."""
-    from ..report import analyze
-    from ..report import compare as compare_models
-    from ..report.document import describe_quantization
-    from ..report.page import render_html
-    from ..report.weight_ranges import weight_ranges
-
-    analysis = comparison = None
-    if data is not None:
-        method = None if quantized.method == "moving_average_minmax" else quantized.method
-        with progress("report: errors per layer", _err()) as show:
-            analysis = analyze(
-                model, data, quantized.target, method, exclude, num_threads=threads, fallback=fallback, progress=show
-            )
-        comparison = compare_models(model, output, data, num_threads=threads, fallback=fallback)
-    assert quantized.float_model is not None
-    assert quantized.corrected_model is not None
-    described = describe_quantization(
-        quantized.report,
-        quantized.table,
-        quantized.target.activation,
-        method=quantized.method,
-        equalized=quantized.equalized,
-        weights=weight_ranges(quantized.float_model, quantized.corrected_model, exclude),
-        budget=quantized.budget,
-        analysis=analysis,
-        comparison=comparison,
-    )
-    if path.suffix == ".json":
-        return (json.dumps(described, indent=2, allow_nan=False) + "\n").encode()
-    return render_html(described, f"{model.name} in int8").encode()
 
 
 def _decibels(text: str | None) -> float | None:

@@ -6,14 +6,14 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["npz", "refuse_unwritable"]
+__all__ = ["joined", "npz", "refuse_unwritable"]
 
 
 def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
@@ -34,6 +34,16 @@ def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
             pass
     except OSError as error:
         raise PermissionError(f"{path}: can't write in {folder} ({error.strerror})") from error
+
+
+def joined(name: str, arrays: Sequence[NDArray[Any]], by_rows: bool) -> dict[str, NDArray[Any]]:
+    """What the runs gave for the output `name`, by the names it is written under: rows in one array, items stacked
+    along an axis in front or, where their shapes differ, one by one."""
+    if by_rows:
+        return {name: np.concatenate(arrays)}
+    if len({array.shape for array in arrays}) == 1:
+        return {name: np.stack(arrays)}
+    return {f"{name}.{number}": array for number, array in enumerate(arrays)}
 
 
 def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

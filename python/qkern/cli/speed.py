@@ -43,11 +43,12 @@ def measure_model(path: Path | None, threads: int) -> Measured:
 
         images = data.load()
         path, samples = data.model_path(), [{"image": images.calibration}]
+        sample = {"image": images.calibration[:1]}
     else:
         rng = np.random.default_rng(0)
         specs = input_specs(load_model(path))
         samples = [_random(specs, rng) for _ in range(_SAMPLES)]
-    sample = {name: array[:1] for name, array in samples[0].items()}
+        sample = samples[0]
     graph = load_model(path)
     with tempfile.TemporaryDirectory() as folder:
         files = {"int8": path}

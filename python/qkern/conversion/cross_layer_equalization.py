@@ -71,15 +71,20 @@ def observe_channels(
     *,
     execution: Execution = Execution(),
 ) -> dict[str, ChannelRanges]:
-    """The channels (axis 1) of every 8-bit tensor of two or more axes, over `samples` of the float `model`."""
+    """The channels (axis 1) of every 8-bit tensor of two or more axes, over `samples` of the float `model`; without the
+    tensors that have more of them in one sample than in another."""
     names = [str(v.name) for v in plan.values() if constant_of(v) is None and v.shape is not None and len(v.shape) > 1]
     sums: dict[str, list[Any]] = {}
+    uneven: set[str] = set()
 
     def tap(name: str, array: NDArray[Any]) -> None:
         axes = (0, *range(2, array.ndim))
         low, high = array.min(axis=axes), array.max(axis=axes)
         square = np.square(array).sum(axis=axes, dtype=np.float64)
-        total = sums.setdefault(name, [np.inf, -np.inf, 0.0, 0])
+        total = sums.setdefault(name, [np.inf, -np.inf, np.zeros(low.shape), 0])
+        if total[2].shape != square.shape:
+            uneven.add(name)
+            return
         total[0], total[1] = np.minimum(total[0], low), np.maximum(total[1], high)
         total[2], total[3] = total[2] + square, total[3] + array.size // array.shape[1]
 
@@ -89,6 +94,7 @@ def observe_channels(
     return {
         name: ChannelRanges(np.maximum(-low, high).astype(np.float64), square / count, bool((low < 0).any()))
         for name, (low, high, square, count) in sums.items()
+        if name not in uneven
     }
 
 

@@ -98,8 +98,9 @@ class _Trial:
         exclude: Collection[str],
         execution: Execution,
         stage: Stage,
+        count: Callable[[Feed], int],
     ) -> None:
-        self.target, self.execution, self.stage = target, execution, stage
+        self.target, self.execution, self.stage, self.count = target, execution, stage, count
         self.exclude = {exclude} if isinstance(exclude, str) else set(exclude)
         self.reports: list[CorrectionReport] = []
         self._judges = self.with_outputs(model, samples)
@@ -115,7 +116,7 @@ class _Trial:
         session = self.execution.session(quantized)
         signal, noise = 0.0, []
         for feed, expected in self._judges if pairs is None else pairs:
-            count = min(len(array) if array.ndim else 1 for array in feed.values())
+            count = self.count(feed)
             of_feed = np.zeros(count)
             for f, q in zip(expected, session.run(None, feed), strict=True):
                 if f.dtype.kind == "f":
@@ -167,18 +168,19 @@ def refine(
     exclude: Collection[str],
     effort: str,
     recalibrate: Callable[[ir.Model], CalibrationTable],
+    count: Callable[[Feed], int],
     execution: Execution = Execution(),
     stage: Stage | None = None,
 ) -> Refined:
     """Converts `model` (fused, float32; left as it is) with the corrections of `effort`, "balanced" or "best".
 
     `table` holds histograms of all the data, and `recalibrate(model)` makes them for another model; `samples` are some
-    of the data. With `method_is_free` other methods than `method` are tried too. `stage(name)` is called as each
-    correction begins.
+    of the data, and `count(feed)` says how many a feed of theirs holds. With `method_is_free` other methods than
+    `method` are tried too. `stage(name)` is called as each correction begins.
     """
     say = stage if stage is not None else (lambda name: None)
     fitted, judging = samples.split(_JUDGES)
-    trial = _Trial(model, judging, target, exclude, execution, say)
+    trial = _Trial(model, judging, target, exclude, execution, say, count)
     best = _State(model, table, method)
     best.sqnr, best.noise = trial.noise(best)
     best = trial.better("float outputs", best, replace(best, float_outputs=True))

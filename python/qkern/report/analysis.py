@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, calibrate, input_specs
+from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, Sampling, calibrate
 from ..conversion import ChosenRanges, convert, tensors_to_observe
 from ..conversion.convert import prepared
 from ..conversion.plan import Layer, make_plan
@@ -87,6 +87,7 @@ def analyze(
     exclude: Collection[str] = (),
     *,
     samples: int = 16,
+    sampling: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
     progress: Progress | None = None,
@@ -94,15 +95,16 @@ def analyze(
 ) -> Analysis:
     """The error that each layer of the float `model` causes in int8, alone and accumulated.
 
-    Calibrates on all of `data` (any form that `quantize_model` takes) and compares on `samples` of them, evenly spread.
-    The ranges are those of `method` (None: the target's), without corrections. Takes a run over these samples per
-    layer. Raises as `quantize_model` does.
+    Calibrates on all of `data` (any form that `quantize_model` takes, whose `samples` is `sampling` here) and compares
+    on `samples` of them, evenly spread. The ranges are those of `method` (None: the target's), without corrections.
+    Takes a run over these samples per layer. Raises as `quantize_model` does.
     """
     preset = get_target(target)
     graph = load_model(model)
     fix_defaults(graph)
     fuse(graph)
-    kept = KeptSamples.of(input_specs(graph), samples)
+    cut = Sampling.of(graph, sampling)
+    kept = KeptSamples.of(cut, samples)
     tensors = tensors_to_observe(graph, exclude)
     table = calibrate(
         graph,
@@ -113,6 +115,7 @@ def analyze(
         fallback=fallback,
         progress=progress,
         keep=kept,
+        samples=cut.samples,
     )
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
 
@@ -123,7 +126,7 @@ def analyze(
     found = measure_layers(
         graph, kept, with_left, exclude=excluded, execution=Execution(num_threads, fallback), stage=stage
     )
-    return dataclasses.replace(found, table=table)
+    return dataclasses.replace(found, samples=sum(map(cut.count, kept)), table=table)
 
 
 def measure_layers(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import get_num_threads, isa
-from ..calibration import Feeds
+from ..calibration import Feeds, Sampling
 from ..model_file import ModelSource, load_model
 from ..runtime.signature import InputSpec, input_specs
 from .deviation import Deviation
@@ -74,14 +74,15 @@ def compare(
     data: Data,
     labels: ArrayLike | None = None,
     *,
+    samples: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs both models over `data` (in any form that `quantize_model` takes) and measures them against each other.
 
-    `labels`: the right class of each sample, integers [samples]. `num_threads`: None is `qkern.get_num_threads()`;
-    `fallback` is that of `Session`.
+    `labels`: the right class of each sample, integers [samples]. `samples`: as for `quantize_model`. `num_threads`:
+    None is `qkern.get_num_threads()`; `fallback` is that of `Session`.
 
     Raises ValueError where the models' inputs or outputs differ, there is no data or it doesn't fit, or the labels
     don't go with it.
@@ -90,8 +91,9 @@ def compare(
 
     sources = (float_model, int8_model)
     graphs = [load_model(source) for source in sources]
-    inputs = _common_inputs([input_specs(graph) for graph in graphs])
-    feeds = Feeds(data, inputs, what="data")
+    sampling = Sampling.of(graphs[0], samples)
+    _refuse_other_inputs(sampling.inputs, input_specs(graphs[1]))
+    feeds = Feeds(data, sampling, what="data")
     right = None if labels is None else _checked_labels(labels, feeds.samples)
     sessions = [Session(graph, num_threads, fallback=fallback) for graph in graphs]
 
@@ -100,14 +102,14 @@ def compare(
     sample: Feed = {}
     done = 0
     for feed in feeds:
-        sample = sample or _first_sample(feed, inputs)
+        sample = sample or (sampling.part(feed, 0, 1) if sampling.divisible else feed)
         outputs = [session.run(None, feed) for session in sessions]
         for reference, other in zip(*outputs, strict=True):
             deviation.add(reference, other)
         for top, (first, *_) in zip(tops, outputs, strict=True):
-            if first.ndim == 2:
+            if first.ndim == 2 and len(first) == sampling.count(feed):
                 top.append(first.argmax(axis=1))
-        done += len(next(iter(feed.values())))
+        done += sampling.count(feed)
         if progress is not None:
             progress(done, feeds.samples)
 
@@ -153,12 +155,10 @@ def steps_left_float(session: Session) -> tuple[str, ...]:
     return tuple(step.name for step in session.steps if step.kind in ("float", "reference", "onnxruntime"))
 
 
-def _common_inputs(specs: Sequence[list[InputSpec]]) -> list[InputSpec]:
-    ours, theirs = specs
+def _refuse_other_inputs(ours: Sequence[InputSpec], theirs: Sequence[InputSpec]) -> None:
     if [spec.name for spec in ours] != [spec.name for spec in theirs]:
-        names = [", ".join(repr(spec.name) for spec in each) for each in specs]
+        names = [", ".join(repr(spec.name) for spec in each) for each in (ours, theirs)]
         raise ValueError(f"the models have different inputs: {names[0]} and {names[1]}")
-    return ours
 
 
 def _checked_labels(labels: ArrayLike, samples: int | None) -> NDArray[Any]:
@@ -168,10 +168,3 @@ def _checked_labels(labels: ArrayLike, samples: int | None) -> NDArray[Any]:
     if samples is not None and samples != array.size:
         raise ValueError(f"labels: {array.size} of them for {samples} samples")
     return array
-
-
-def _first_sample(feed: Feed, inputs: Sequence[InputSpec]) -> Feed:
-    """One sample out of the batch, where the model takes batches of any size."""
-    if any(spec.shape and spec.shape[0] is not None for spec in inputs):
-        return feed
-    return {name: array[:1] if array.ndim else array for name, array in feed.items()}
