@@ -88,18 +88,18 @@ AVX512 = ("skylake-avx512", *VNNI512)
 VNNI256 = ("alderlake", "sapphirerapids", "znver5")
 AVX2 = ("haswell", "skylake", "alderlake", "znver2", "znver3")
 DPBUSD = r"(?:{vex} )?vpdpbusd\s"
+DPBUSD512 = "vpdpbusd %zmm31, %zmm30, {r}"
 MADD = "vpmaddwd %ymm15, %ymm14, %ymm13\nvpaddd %ymm13, {r}, {r}"
 UNPACK = "vpunpck"
 TILES = {
     "x86_64": (
-        Tile("`avx512_vnni`", "avx512_vnni", DPBUSD, 64, "vpdpbusd %zmm31, %zmm30, {r}", VNNI512, lacks=UNPACK),
+        Tile("`avx512_vnni`, uint8 lhs", "avx512_vnni", DPBUSD, 64, DPBUSD512, VNNI512, lacks=f"{UNPACK}|vpxor"),
+        Tile("`avx512_vnni`, int8 lhs", "avx512_vnni", DPBUSD, 64, DPBUSD512, VNNI512, needs="vpxor", lacks=UNPACK),
         Tile("`avx_vnni`", "avx_vnni", DPBUSD, 32, "{{vex}} vpdpbusd %ymm15, %ymm14, {r}", VNNI256, lacks=UNPACK),
         Tile("`avx2`", "avx2", r"vpmaddwd\s", 16, MADD, AVX2, needs="vpmovsxbw", lacks=UNPACK),
         Tile("FP32, `avx512_vnni`", "avx512_vnni", r"vfmadd\w+ps\s", 16, "vfmadd231ps %zmm31, %zmm30, {r}", VNNI512),
         Tile("FP32, `avx2`, `avx_vnni`", "avx2", r"vfmadd\w+ps\s", 8, "vfmadd231ps %ymm15, %ymm14, {r}", AVX2),
-        Tile(
-            "depthwise, `avx512_vnni`", "avx512_vnni", DPBUSD, 64, "vpdpbusd %zmm31, %zmm30, {r}", VNNI512, needs=UNPACK
-        ),
+        Tile("depthwise of a row, `avx512_vnni`", "avx512_vnni", DPBUSD, 64, DPBUSD512, VNNI512, needs=UNPACK),
     ),
     "aarch64": (
         Tile("`neon`, narrow weights", "neon", SMULL, 8, "smlal {r}.8h, v30.8b, v31.8b", OLD, needs=r"smlal2\s.*16b"),

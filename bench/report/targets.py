@@ -22,6 +22,8 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("avx2", "depthwise"): "48 `vpmaddwd` pairs per tile at 1.6 a cycle, and an epilogue as long, allow 60 GOPS (0034)",
     ("avx2", "grouped"): "two groups of 8 channels share a tile: half of the products are with zeros (0023)",
     ("avx2", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",
+    ("avx512_vnni", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",
+    ("avx_vnni", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",
 }
 
 

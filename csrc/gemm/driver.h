@@ -5,7 +5,8 @@
 //       for each tile of the block: kernel, epilogue
 //
 // Row and column tails are smaller instances of the same kernel; the depth tail is zero weights. A row is copied only
-// where the kernel wants wider elements (int16), or where reading to the end of the last group would leave the array.
+// where the kernel wants wider elements (int16) or would move them to uint8 once per panel, or where reading to the end of the last
+// group would leave the array.
 #pragma once
 
 #include <cstring>
@@ -33,13 +34,14 @@ class Driver {
   using Acc = typename Kernel::Acc;
   using Run = void (*)(const TileArgs<Kernel>&);
   static constexpr bool widens = sizeof(Element) == 2;
+  static constexpr bool moves_once = requires { requires Kernel::flip_costs; };
   static constexpr int vectors = Kernel::cols / Kernel::lanes;
   static constexpr Index block_bytes = 128 * 1024;
 
   template <class Finisher>
   static void run_blocks(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels) {
     const Index block_rows = rows_per_block(lhs);
-    const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, widens ? block_rows : Index{Kernel::rows});
+    const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, block_rows, gathers(lhs, panels));
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {
       const Index end = begin + block_rows < rows.end ? begin + block_rows : rows.end;
       run_block(lhs, rhs, finish, {begin, end}, panels, gathered);
@@ -55,7 +57,11 @@ class Driver {
   }
   static constexpr auto variants = make_variants(std::make_index_sequence<Kernel::rows * vectors>{});
 
-  static bool gathers(const Lhs& lhs) { return widens && !lhs.is_wide; }
+  // Whether all rows of a block are copied, in the form that the kernel multiplies.
+  static bool gathers(const Lhs& lhs, Range panels) {
+    if constexpr (moves_once) return lhs.is_signed && panels.end - panels.begin > 1;
+    else return widens && !lhs.is_wide;
+  }
 
   static Index rows_per_block(const Lhs& lhs) {
     const Index row_bytes = lhs.taps * lhs.tap_depth * static_cast<Index>(sizeof(Element)) + 1;
@@ -63,35 +69,42 @@ class Driver {
     return Kernel::rows * (tiles < 4 ? 4 : tiles);
   }
 
-  // Copied rows [row][tap][padded depth], and where their taps are.
+  // Copied rows [row][tap][padded depth], and where their taps are: `all` of a block, or one tile at a time where it has to be.
   struct Gathered {
+    bool all;
     Index* tap_offsets;
     Element* rows;
   };
 
-  static Gathered gathered_rows(const Lhs& lhs, Index padded_depth, Index rows) {
-    if (!gathers(lhs) && lhs.end == nullptr) return {};
-    const Index header = round_up(lhs.taps * static_cast<Index>(sizeof(Index)), 64);
+  static Gathered gathered_rows(const Lhs& lhs, Index padded_depth, Index block_rows, bool all) {
+    if (!all && lhs.end == nullptr) return {};
+    const Index header = round_up(lhs.taps * static_cast<Index>(sizeof(Index)), 64), rows = all ? block_rows : Index{Kernel::rows};
     const Index bytes = header + rows * lhs.taps * padded_depth * static_cast<Index>(sizeof(Element));
     auto* memory = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::GatheredRows, static_cast<std::size_t>(bytes)));
     auto* offsets = reinterpret_cast<Index*>(memory);
     for (Index tap = 0; tap < lhs.taps; ++tap) offsets[tap] = tap * padded_depth;
-    return {offsets, reinterpret_cast<Element*>(memory + header)};
+    return {all, offsets, reinterpret_cast<Element*>(memory + header)};
   }
 
   // Copies rows to [row][tap][padded depth]; the padding is whatever is there, times zero. Rows that follow each other are one run.
-  static void gather(const Lhs& lhs, RowWalk walk, Range rows, Index padded_depth, Element* out) {
+  // `flip`: an xor for each byte.
+  static void gather(const Lhs& lhs, RowWalk walk, Range rows, Index padded_depth, Element* out, std::uint8_t flip) {
     const bool dense = lhs.taps == 1 && lhs.tap_depth == padded_depth && lhs.inner_stride == padded_depth && rows.end <= lhs.inner_rows;
     const Index runs = dense ? 1 : rows.end - rows.begin, length = dense ? (rows.end - rows.begin) * padded_depth : lhs.tap_depth;
     for (Index r = 0; r < runs; ++r) {
       const unsigned char* row = walk.next();
       for (Index tap = 0; tap < lhs.taps; ++tap, out += padded_depth) {
-        if constexpr (!widens) copy_run(reinterpret_cast<const Element*>(row) + lhs.tap_offsets[tap], length, out);
+        if constexpr (moves_once) copy_moved(row + lhs.tap_offsets[tap], length, flip, out);
+        else if constexpr (!widens) copy_run(reinterpret_cast<const Element*>(row) + lhs.tap_offsets[tap], length, out);
         else if (lhs.is_signed) copy_run(reinterpret_cast<const std::int8_t*>(row) + lhs.tap_offsets[tap], length, out);
         else copy_run(row + lhs.tap_offsets[tap], length, out);
         for (Index d = length; d < padded_depth; ++d) out[d] = Element{};
       }
     }
+  }
+
+  static void copy_moved(const std::uint8_t* from, Index count, std::uint8_t flip, std::uint8_t* __restrict out) {
+    for (Index d = 0; d < count; ++d) out[d] = from[d] ^ flip;
   }
 
   // Whole vectors, the last one overlapping the one before: runs are often short, and a loop of single elements at the end would
@@ -149,16 +162,17 @@ class Driver {
   static void run_block(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels, const Gathered& gathered) {
     const Index padded_depth = rhs.depth_groups * Kernel::depth;
     const Index row_elements = lhs.taps * padded_depth;
-    const RowWalk first_row(lhs, rows.begin, gathers(lhs) ? 1 : sizeof(Element));
-    if (gathers(lhs)) gather(lhs, first_row, rows, padded_depth, gathered.rows);
+    const std::uint32_t flip = applied_offset(Kernel::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
+    const RowWalk first_row(lhs, rows.begin, gathered.all ? 1 : sizeof(Element));
+    if (gathered.all) gather(lhs, first_row, rows, padded_depth, gathered.rows, static_cast<std::uint8_t>(flip));
 
     const bool prefetches = (rows.end - rows.begin) * finish.row_bytes() > block_bytes;
     constexpr Index ahead = 2 * Kernel::rows;
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
-    const std::uint32_t flip = applied_offset(Kernel::lhs_offset, lhs.is_signed) != 0 ? 0x80808080u : 0u;
-    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, flip, lhs.is_signed, rhs.narrow, tile};
+    TileArgs<Kernel> args{row_pointers,  lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, gathered.all ? 0u : flip,
+                          lhs.is_signed, rhs.narrow,      tile};
     const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;
@@ -169,12 +183,12 @@ class Driver {
       for (Index row = rows.begin; row < rows.end; row += Kernel::rows) {
         const Index count = rows.end - row < Kernel::rows ? rows.end - row : Index{Kernel::rows};
         args.tap_offsets = lhs.tap_offsets;
-        if (gathers(lhs) || leaves_array(lhs, walk, count, padded_depth)) {
+        if (gathered.all || leaves_array(lhs, walk, count, padded_depth)) {
           const Element* first = gathered.rows;
-          if (gathers(lhs)) {
+          if (gathered.all) {
             first += (row - rows.begin) * row_elements;
           } else {
-            gather(lhs, walk, {row, row + count}, padded_depth, gathered.rows);
+            gather(lhs, walk, {row, row + count}, padded_depth, gathered.rows, 0);
             for (Index r = 0; r < count; ++r) walk.next();
           }
           for (Index r = 0; r < count; ++r) row_pointers[r] = first + r * row_elements;

@@ -28,6 +28,8 @@ struct TileArgs {
 
 // rows x cols: the tile. lanes: accumulators per register; cols = vectors * lanes. depth: consecutive k that stay
 // together. Lhs/Rhs/Acc: what the kernel reads and accumulates; where Lhs is wider than a byte the driver widens.
+// Optional: flip_costs, true where the xor with lhs_flip takes time from the products: the driver then copies a block of rows with the
+// xor done, if several panels read it.
 // Optional: run_from<Rows, Vectors>(args, start), always inlined, the same with sums that start at start[c]; whole tiles are then
 // finished in the registers they were computed in (docs/decisions/0033-shallow-products.md).
 template <class K>

@@ -1,7 +1,11 @@
 // Tier avx512_vnni: vpdpbusd on 512 bits, u8 x s8, four products summed into int32 without saturation. Signed lhs is moved to
-// uint8 by one xor in the register, which costs nothing beside the dot products.
+// uint8 by one xor in the register. Where only two ports take 512 bits (Intel), it takes a fifth of what the dot products do, so that
+// unsigned lhs does without.
 #include <immintrin.h>
 
+#include <type_traits>
+
+#include "conv/pair_window.h"
 #include "isa/make_kernel_table.h"
 
 namespace qkern::isa {
@@ -24,6 +28,76 @@ struct SimdAvx512 {
   static I32 widen(const std::int16_t* from) { return I32(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))); }
   static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(sum))); }
   static void store_bytes(I32 value, void* to) { _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(__m512i(value))); }
+  // Scaled sums of two rows of 32 columns -> their codes; as SimdAvx2::Codes, which says why it is exact.
+  template <class Out>
+  class Codes {
+   public:
+    Codes(std::int32_t zero_point, std::int32_t low, std::int32_t high)
+        : high_(_mm512_set1_ps(static_cast<float>(high - zero_point))),
+          zero_point_(_mm512_set1_epi16(static_cast<short>(zero_point))),
+          low_(_mm512_set1_epi8(static_cast<char>(low))) {}
+
+    [[gnu::always_inline]] void store(F32 a0, F32 b0, F32 a1, F32 b1, Out* to0, Out* to1) const {
+      // Packing works within 128-bit lanes: dwords a0 b0 a1 b1 of each.
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const __m512i rows = _mm512_permutexvar_epi32(order, pack(words(a0, b0), words(a1, b1)));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to0), _mm512_castsi512_si256(rows));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to1), _mm512_extracti64x4_epi64(rows, 1));
+    }
+
+   private:
+    __m512i rounded(F32 value) const { return _mm512_cvtps_epi32(_mm512_min_ps(__m512(value), high_)); }
+    __m512i words(F32 a, F32 b) const { return _mm512_adds_epi16(_mm512_packs_epi32(rounded(a), rounded(b)), zero_point_); }
+    __m512i pack(__m512i a, __m512i b) const {
+      if constexpr (std::is_signed_v<Out>) return _mm512_max_epi8(_mm512_packs_epi16(a, b), low_);
+      else return _mm512_max_epu8(_mm512_packus_epi16(a, b), low_);
+    }
+    __m512 high_;
+    __m512i zero_point_, low_;
+  };
+  // Depthwise by pairs of image rows (conv/depthwise_rows.h): vpdpwssd multiplies and adds a pair at once.
+  static constexpr Index row_channels = 32, row_pixels = 4;
+  template <class T>
+  static void pair_rows(const T* row0, const T* row1, std::int16_t* out) {
+    // Unpacking works within 128-bit lanes: channels 0-7 and 16-23 to the first halves before it.
+    const __m256i x0 = _mm256_permute4x64_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row0)), 0xd8);
+    const __m256i x1 = _mm256_permute4x64_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row1)), 0xd8);
+    const __m256i bytes[2] = {_mm256_unpacklo_epi8(x0, x1), _mm256_unpackhi_epi8(x0, x1)};
+    for (int i = 0; i < 2; ++i) {
+      const __m512i words = std::is_signed_v<T> ? _mm512_cvtepi8_epi16(bytes[i]) : _mm512_cvtepu8_epi16(bytes[i]);
+      _mm512_store_si512(out + i * 32, words);
+    }
+  }
+  // 8 accumulators and 2 registers of weights; pixels are operands in memory. `Pairs`, `Columns`: of the window, 0 for any number.
+  template <int Pairs, int Columns>
+  [[gnu::always_inline]] static void dot_row_pairs(const std::int16_t* const* pairs, Index x, const conv::PairWindow& window,
+                                                   const std::int32_t* start, std::int32_t* tile) {
+    __m512i sum[row_pixels][2];
+#pragma GCC unroll 4
+    for (auto& one : sum) {
+      for (int v = 0; v < 2; ++v) one[v] = _mm512_loadu_si512(start + v * 16);
+    }
+    const std::int16_t* w = window.weights;
+    const Index pair_count = Pairs > 0 ? Pairs : window.pairs, columns = Columns > 0 ? Columns : window.columns;
+#pragma GCC unroll 3
+    for (Index i = 0; i < pair_count; ++i) {
+      const std::int16_t* at = pairs[i] + x;
+#pragma GCC unroll 5
+      for (Index k = 0; k < columns; ++k, at += window.column_step, w += 64) {
+        const __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + 32);
+#pragma GCC unroll 4
+        for (Index p = 0; p < row_pixels; ++p) {
+          const std::int16_t* pixel = at + p * window.pixel_step;
+          sum[p][0] = _mm512_dpwssd_epi32(sum[p][0], _mm512_loadu_si512(pixel), w0);
+          sum[p][1] = _mm512_dpwssd_epi32(sum[p][1], _mm512_loadu_si512(pixel + 32), w1);
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (Index p = 0; p < row_pixels; ++p) {
+      for (int v = 0; v < 2; ++v) _mm512_store_si512(tile + 32 * p + v * 16, sum[p][v]);
+    }
+  }
 };
 
 // 6 x 64: 24 accumulators, 4 columns of rhs, 1 broadcast of lhs, 1 flip mask; 30 of 32 registers.
@@ -34,14 +108,28 @@ struct Int8Avx512Vnni {
   using Acc = std::int32_t;
   static constexpr int rows = 6, cols = 64, lanes = 16, depth = 4;
   static constexpr std::int32_t lhs_offset = 128;
+  static constexpr bool flip_costs = true;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx512Vnni>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_from<Rows, Vectors>(args, zeros);
+  }
+
+  // Sums start at start[c].
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8Avx512Vnni>& args, const std::int32_t* start) {
+    if (args.lhs_flip == 0) run_tile<Rows, Vectors, false>(args, start);
+    else run_tile<Rows, Vectors, true>(args, start);
+  }
+
+  template <int Rows, int Vectors, bool flips>
+  [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8Avx512Vnni>& args, const std::int32_t* start) {
     __m512i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_setzero_si512();
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_loadu_si512(start + v * 16);
     }
     const __m512i flip = _mm512_set1_epi32(static_cast<int>(args.lhs_flip));
     const std::int8_t* rhs = args.panel;
@@ -55,7 +143,8 @@ struct Int8Avx512Vnni {
         for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_si512(rhs + v * 64);
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
-          const __m512i a = _mm512_xor_si512(_mm512_set1_epi32(load_i32(lhs[r] + g * 4)), flip);
+          __m512i a = _mm512_set1_epi32(load_i32(lhs[r] + g * 4));
+          if constexpr (flips) a = _mm512_xor_si512(a, flip);
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], a, b[v]);
         }
@@ -64,7 +153,12 @@ struct Int8Avx512Vnni {
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) _mm512_store_si512(args.tile + (r * Vectors + v) * 16, sum[r][v]);
+      for (int v = 0; v < Vectors; ++v) {
+#ifdef __AVX512F__                  // emulation has no such registers
+        asm("" : "+v"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+#endif
+        _mm512_store_si512(args.tile + (r * Vectors + v) * 16, sum[r][v]);
+      }
     }
   }
 };

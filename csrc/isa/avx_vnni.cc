@@ -16,9 +16,21 @@ inline __m256i dot_accumulate(__m256i sum, __m256i lhs_u8, __m256i rhs_i8) {
 #endif
 }
 
+// vpdpwssd: what vpmaddwd and vpaddd do in two.
+struct PairSumsAvxVnni {
+  static __m256i add(__m256i sum, __m256i a, __m256i b) {
+#ifdef QKERN_AVX_VNNI_EVEX
+    return _mm256_dpwssd_epi32(sum, a, b);
+#else
+    return _mm256_dpwssd_avx_epi32(sum, a, b);
+#endif
+  }
+};
+using SimdAvxVnni = Simd256<PairSumsAvxVnni>;
+
 // 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs, 1 flip mask: all 16 registers.
 struct Int8AvxVnni {
-  using Simd = SimdAvx2;
+  using Simd = SimdAvxVnni;
   using Lhs = std::uint8_t;
   using Rhs = std::int8_t;
   using Acc = std::int32_t;
@@ -27,11 +39,18 @@ struct Int8AvxVnni {
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8AvxVnni>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_from<Rows, Vectors>(args, zeros);
+  }
+
+  // Sums start at start[c].
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8AvxVnni>& args, const std::int32_t* start) {
     __m256i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
     const __m256i flip = _mm256_set1_epi32(static_cast<int>(args.lhs_flip));
     const std::int8_t* rhs = args.panel;
@@ -51,17 +70,21 @@ struct Int8AvxVnni {
         }
       }
     }
+    auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) _mm256_store_si256(reinterpret_cast<__m256i*>(args.tile) + r * Vectors + v, sum[r][v]);
+      for (int v = 0; v < Vectors; ++v) {
+        asm("" : "+x"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+        _mm256_store_si256(tile + r * Vectors + v, sum[r][v]);
+      }
     }
   }
 };
 
 struct Tier {
   static constexpr const char* name = "avx_vnni";
-  using Simd = SimdAvx2;
+  using Simd = SimdAvxVnni;
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
 };

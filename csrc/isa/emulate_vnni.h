@@ -49,6 +49,68 @@ template <class V>
   return result.template as<V>();
 }
 
+// Two products of int16 added to each int32, modulo 2^32.
+template <class V>
+[[gnu::always_inline]] inline V emulated_dpwssd(const V& sum, const V& a, const V& b) {
+  constexpr int bytes = sizeof(V);
+  Lanes<std::uint32_t, bytes> result(sum);
+  const Lanes<std::int16_t, bytes> left(a), right(b);
+  for (int i = 0; i < bytes / 2; ++i) result.at[i / 2] += static_cast<std::uint32_t>(left.at[i] * right.at[i]);
+  return result.template as<V>();
+}
+
+// What works within 128-bit lanes, by its form for 256 bits.
+template <class To, class Half, class V, class Function>
+[[gnu::always_inline]] inline To emulated_by_halves(const V& a, const V& b, Function function) {
+  Half left[2], right[2];
+  __builtin_memcpy(left, &a, sizeof left);
+  __builtin_memcpy(right, &b, sizeof right);
+  const auto low = function(left[0], right[0]), high = function(left[1], right[1]);
+  To result;
+  __builtin_memcpy(&result, &low, 32);
+  __builtin_memcpy(reinterpret_cast<char*>(&result) + 32, &high, 32);
+  return result;
+}
+
+#define QKERN_BY_HALVES(name)                                                                                    \
+  inline __m512i emulated_##name(const __m512i& a, const __m512i& b) {                                           \
+    return emulated_by_halves<__m512i, __m256i>(a, b, [](__m256i x, __m256i y) { return _mm256_##name(x, y); }); \
+  }
+QKERN_BY_HALVES(packs_epi32)
+QKERN_BY_HALVES(packs_epi16)
+QKERN_BY_HALVES(packus_epi16)
+QKERN_BY_HALVES(adds_epi16)
+QKERN_BY_HALVES(max_epi8)
+QKERN_BY_HALVES(max_epu8)
+#undef QKERN_BY_HALVES
+inline __m512 emulated_min_ps(const __m512& a, const __m512& b) {
+  return emulated_by_halves<__m512, __m256>(a, b, [](__m256 x, __m256 y) { return _mm256_min_ps(x, y); });
+}
+inline __m512i emulated_cvtps_epi32(const __m512& a) {
+  return emulated_by_halves<__m512i, __m256>(a, a, [](__m256 x, __m256) { return _mm256_cvtps_epi32(x); });
+}
+
+[[gnu::always_inline]] inline __m256i emulated_half(const __m512i& vector, int half) {
+  __m256i halves[2];
+  __builtin_memcpy(halves, &vector, sizeof halves);
+  return halves[half];
+}
+
+[[gnu::always_inline]] inline __m512i emulated_permute(const __m512i& order, const __m512i& vector) {
+  const Lanes<std::uint32_t, 64> index(order), from(vector);
+  Lanes<std::uint32_t, 64> result;
+  for (int i = 0; i < 16; ++i) result.at[i] = from.at[index.at[i] % 16];
+  return result.as<__m512i>();
+}
+
+template <class... T>
+[[gnu::always_inline]] inline __m512i emulated_setr(T... values) {
+  const int all[16] = {values...};
+  __m512i vector;
+  __builtin_memcpy(&vector, all, sizeof vector);
+  return vector;
+}
+
 template <class To, class From, class V>
 [[gnu::always_inline]] inline __m512i emulated_widen(const V& narrow) {
   const Lanes<From, sizeof(V)> from(narrow);
@@ -107,6 +169,26 @@ template <class T, class V>
 
 #define _mm256_dpbusd_avx_epi32(sum, a, b) qkern::isa::emulated_dpbusd<__m256i>(sum, a, b)
 #define _mm512_dpbusd_epi32(sum, a, b) qkern::isa::emulated_dpbusd<__m512i>(sum, a, b)
+#define _mm256_dpwssd_avx_epi32(sum, a, b) qkern::isa::emulated_dpwssd<__m256i>(sum, a, b)
+#define _mm512_dpwssd_epi32(sum, a, b) qkern::isa::emulated_dpwssd<__m512i>(sum, a, b)
+#define _mm512_packs_epi32 qkern::isa::emulated_packs_epi32
+#define _mm512_packs_epi16 qkern::isa::emulated_packs_epi16
+#define _mm512_packus_epi16 qkern::isa::emulated_packus_epi16
+#define _mm512_adds_epi16 qkern::isa::emulated_adds_epi16
+#define _mm512_max_epi8 qkern::isa::emulated_max_epi8
+#define _mm512_max_epu8 qkern::isa::emulated_max_epu8
+#define _mm512_min_ps qkern::isa::emulated_min_ps
+#define _mm512_cvtps_epi32 qkern::isa::emulated_cvtps_epi32
+#define _mm512_permutexvar_epi32(order, a) qkern::isa::emulated_permute(order, a)
+#undef _mm512_setr_epi32
+#define _mm512_setr_epi32(...) qkern::isa::emulated_setr(__VA_ARGS__)
+#define _mm512_castsi512_si256(a) qkern::isa::emulated_half(a, 0)
+#undef _mm512_extracti64x4_epi64
+#define _mm512_extracti64x4_epi64(a, half) qkern::isa::emulated_half(a, half)
+#define _mm512_cvtepi8_epi16(a) qkern::isa::emulated_widen<std::int16_t, std::int8_t>(a)
+#define _mm512_cvtepu8_epi16(a) qkern::isa::emulated_widen<std::int16_t, std::uint8_t>(a)
+#define _mm512_set1_epi16(value) qkern::isa::emulated_set1<short, __m512i>(value)
+#define _mm512_set1_epi8(value) qkern::isa::emulated_set1<char, __m512i>(value)
 #define _mm512_cvtepi8_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::int8_t>(a)
 #define _mm512_cvtepu8_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::uint8_t>(a)
 #define _mm512_cvtepi16_epi32(a) qkern::isa::emulated_widen<std::int32_t, std::int16_t>(a)

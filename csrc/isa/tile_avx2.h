@@ -11,7 +11,9 @@
 namespace qkern::isa {
 namespace {
 
-struct SimdAvx2 {
+// PairSums::add(sum, a, b): two products of int16 added to each int32, modulo 2^32.
+template <class PairSums>
+struct Simd256 {
   static constexpr int lanes = 8;
   using I32 [[gnu::vector_size(32)]] = std::int32_t;
   using U32 [[gnu::vector_size(32)]] = std::uint32_t;
@@ -59,8 +61,8 @@ struct SimdAvx2 {
 #pragma GCC unroll 4
         for (Index p = 0; p < row_pixels; ++p) {
           const auto* pixel = reinterpret_cast<const __m256i*>(at + p * window.pixel_step);
-          sum[p][0] = _mm256_add_epi32(sum[p][0], _mm256_madd_epi16(_mm256_load_si256(pixel), w0));
-          sum[p][1] = _mm256_add_epi32(sum[p][1], _mm256_madd_epi16(_mm256_load_si256(pixel + 1), w1));
+          sum[p][0] = PairSums::add(sum[p][0], _mm256_load_si256(pixel), w0);
+          sum[p][1] = PairSums::add(sum[p][1], _mm256_load_si256(pixel + 1), w1);
           asm("" : "+x"(sum[p][0]), "+x"(sum[p][1]));  // else GCC adds products up first, and spills them
         }
       }
@@ -72,12 +74,10 @@ struct SimdAvx2 {
   }
   // The bytes of two taps side by side, widened together: vpmaddwd then sums both taps of a channel.
   static I32 dot_pairs(const std::int8_t* x0, const std::int8_t* x1, const std::int16_t* w, I32 sum) {
-    return I32(_mm256_add_epi32(
-        __m256i(sum), _mm256_madd_epi16(_mm256_cvtepi8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))));
+    return I32(PairSums::add(__m256i(sum), _mm256_cvtepi8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
   }
   static I32 dot_pairs(const std::uint8_t* x0, const std::uint8_t* x1, const std::int16_t* w, I32 sum) {
-    return I32(_mm256_add_epi32(
-        __m256i(sum), _mm256_madd_epi16(_mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))));
+    return I32(PairSums::add(__m256i(sum), _mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
   }
   // Scaled sums of two rows of 16 columns -> their codes. Exact for every float but NaN (a finite sum times a finite multiplier is
   // none): `high - zero_point` is an integer, so limiting before rounding is the same as after; below -2^31 vcvtps2dq gives -2^31, and
@@ -114,6 +114,11 @@ struct SimdAvx2 {
     return _mm_unpacklo_epi8(_mm_loadl_epi64(static_cast<const __m128i*>(x0)), _mm_loadl_epi64(static_cast<const __m128i*>(x1)));
   }
 };
+
+struct PairSumsAvx2 {
+  static __m256i add(__m256i sum, __m256i a, __m256i b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+};
+using SimdAvx2 = Simd256<PairSumsAvx2>;
 
 // 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs; 15 of 16 registers.
 struct Float32Avx2 {

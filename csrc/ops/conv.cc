@@ -149,9 +149,9 @@ void Conv::pack_depthwise(const ConvWeights& weights) {
       depthwise_sums_[static_cast<std::size_t>(c)] += centred;
     }
   }
-  dot_ = depthwise_kernels_.dot_channels > 0 &&
+  by_rows_ = depthwise_kernels_.run_rows != nullptr && window_.kernel[0] == 1 && window_.kernel[1] > 1 && window_.dilation[1] == 1;
+  dot_ = !by_rows_ && depthwise_kernels_.dot_channels > 0 &&
          std::all_of(depthwise_int8_.begin(), depthwise_int8_.end(), [](std::int16_t w) { return w >= -128 && w <= 127; });
-  by_rows_ = !dot_ && depthwise_kernels_.run_rows != nullptr && window_.kernel[0] == 1 && window_.kernel[1] > 1 && window_.dilation[1] == 1;
   if (dot_) pack_depthwise_dot();
   if (by_rows_) pack_depthwise_rows();
 }

@@ -44,6 +44,16 @@ def test_relative_links_lead_somewhere(page: Path):
     assert missing == []
 
 
+def test_the_index_has_every_decision():
+    folder = ROOT / "docs" / "decisions"
+    records = [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
+    lines = [
+        f"- [{path.name[:4]}]({path.name}) {path.read_text().splitlines()[0].removeprefix('# ')}" for path in records
+    ]
+    index = (folder / "README.md").read_text().splitlines()
+    assert [line for line in index if line.startswith("- ")] == lines
+
+
 def test_the_version_is_in_one_place():
     declared = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert declared
