@@ -41,6 +41,7 @@ def clean(model: ir.Model) -> None:
         output_size_limit=_LARGEST_FOLDED,
         should_fold=_should_fold,
     )
+    _drop_num_outputs(model)
     for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
         node.attributes.update(casts.get(node.outputs[0].name, {}))
     sweep(model)
@@ -73,6 +74,15 @@ def _attributes_of_casts(model: ir.Model) -> dict[str | None, dict[str, ir.Attr]
         for node in graph
         if node.op_type == "CastLike" and node.domain == ""
     }
+
+
+def _drop_num_outputs(model: ir.Model) -> None:
+    """onnxscript turns a SplitToSequence into Split with an attribute of opset 18; before it, equal parts are what no
+    attribute means."""
+    if opset_of(model) < 18:
+        for node in model.graph.all_nodes():
+            if node.op_type == "Split" and node.domain == "":
+                node.attributes.pop("num_outputs", None)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

@@ -2,13 +2,17 @@
 
 Two arrays share memory in the arena where the last step that reads one comes before the step that writes the other. An
 array that may be a view of another counts as that one. Outputs of the graph are fresh arrays of every run.
+
+The record holds as long as every shape is the recorded one. Those that follow from the shapes of the feeds are; what a
+step without `takes_out` gives may have another, if that depends on values. So steps behind such a one compare the
+shapes they read with the recorded ones, and where they differ, the rest of the run does without the arena.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +24,10 @@ __all__ = ["Frame", "Tap"]
 Tap = Callable[[str, NDArray[Any]], object]
 
 _ALIGNMENT = 64
-_Call = tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...], "NDArray[Any] | None", list[int]]
+_Shapes: TypeAlias = "list[tuple[int, ...] | None]"
+_Call: TypeAlias = (
+    "tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...], NDArray[Any] | None, list[int], _Shapes | None]"
+)
 
 
 @dataclass(frozen=True)
@@ -57,58 +64,75 @@ class Frame:
         self._steps = steps
         self._reads = [tuple(self._index[slot] for slot in step.inputs) for step in steps]
         self._writes = [tuple(self._index[slot] for slot in step.outputs) for step in steps]
-        self._buffers: list[NDArray[Any] | None] | None = None
+        self._varies = self._behind_values()
         self._frees = self._last_reads()
         self._calls: list[_Call] | None = None
-        self._fresh: set[int] = set()  # outputs that a step writes to new memory in every run
+        self._copied: list[bool] = []  # outputs that would share memory with a feed, a constant or another output
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], tap: Tap | None = None) -> list[Any]:
+    def run(self, feeds: Mapping[str, Any], tap: Tap | None = None) -> list[Any]:
         """The outputs for `feeds`; with `tap`, every observed value is handed to it as soon as it is computed."""
         arrays: list[Any] = list(self._constants)
         for name, index in self._inputs:
             arrays[index] = feeds[name]
-        if tap is not None or self._calls is None:
-            self._run_slowly(arrays, tap)
-        else:
-            for compute, reads, write, writes, buffer, frees in self._calls:
-                if buffer is not None:
-                    arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
-                elif len(writes) == 1:
-                    arrays[write] = compute(*[arrays[index] for index in reads])
-                else:
-                    for index, each in zip(writes, compute(*[arrays[index] for index in reads]), strict=True):
-                        arrays[index] = each
-                for index in frees:
-                    arrays[index] = None
-        return self._own([arrays[index] for index in self._outputs], feeds)
+        done = self._run_planned(arrays) if tap is None else 0
+        as_planned = done == len(self._steps) or self._run_stepwise(arrays, tap, done)
+        results = [arrays[index] for index in self._outputs]
+        if not as_planned:
+            return [_copy(result) for result in results]
+        return [_copy(result) if copied else result for result, copied in zip(results, self._copied, strict=True)]
 
-    def _run_slowly(self, arrays: list[Any], tap: Tap | None) -> None:
-        """A run that shows its values to `tap`, and where nothing is planned yet, records what to plan."""
+    def _run_planned(self, arrays: list[Any]) -> int:
+        """Runs the steps as planned, and says how many: the next one reads a shape that isn't the recorded one."""
+        if self._calls is None:
+            return 0
+        for number, (compute, reads, write, writes, buffer, frees, shapes) in enumerate(self._calls):
+            if shapes is not None and shapes != [_shape(arrays[index]) for index in reads]:
+                return number
+            if buffer is not None:
+                arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
+            elif len(writes) == 1:
+                arrays[write] = compute(*[arrays[index] for index in reads])
+            else:
+                for index, each in zip(writes, compute(*[arrays[index] for index in reads]), strict=True):
+                    arrays[index] = each
+            for index in frees:
+                arrays[index] = None
+        return len(self._calls)
+
+    def _run_stepwise(self, arrays: list[Any], tap: Tap | None, start: int) -> bool:
+        """Runs the steps from `start` on, showing their values to `tap`, and says whether that is as planned. Where
+        nothing is planned yet, it is what the plan is made from."""
         if tap is not None:
             for _, index in self._inputs:
                 if index in self._taps:
                     self._show(tap, index, arrays[index])
+        calls = self._calls if start == 0 else None  # another start: where the plan ends
         roots = {index: index for index in range(len(arrays))}
         recorded: list[_Form | None] = [None] * len(self._steps)
-        buffers = self._buffers
-        for number, step in enumerate(self._steps):
-            read = [arrays[index] for index in self._reads[number]]
-            buffer = None if buffers is None else buffers[number]
+        all_shapes: list[_Shapes | None] = [None] * len(self._steps)
+        for number in range(start, len(self._steps)):
+            step, reads, writes = self._steps[number], self._reads[number], self._writes[number]
+            read = [arrays[index] for index in reads]
+            shapes = [_shape(array) for array in read] if self._varies[number] else None
+            if calls is not None and calls[number][-1] != shapes:
+                calls = None
+            buffer = None if calls is None else calls[number][4]
             result = step.compute(*read) if buffer is None else step.compute(*read, out=buffer)
-            writes = self._writes[number]
             results = (result,) if len(writes) == 1 else result
             for index, each in zip(writes, results, strict=True):
                 arrays[index] = each
-            if buffers is None:
+            if self._calls is None:
                 recorded[number] = self._record(step, results, read, number, roots)
+                all_shapes[number] = shapes
             if tap is not None:
                 for index in writes:
                     if index in self._taps:
                         self._show(tap, index, arrays[index])
             for index in self._frees[number]:
                 arrays[index] = None
-        if buffers is None:
-            self._plan(recorded, roots)
+        if self._calls is None:
+            self._calls = calls = self._planned(recorded, roots, all_shapes)
+        return calls is not None
 
     def _record(
         self, step: Step, results: Sequence[Any], read: Sequence[Any], number: int, roots: dict[int, int]
@@ -129,6 +153,17 @@ class Frame:
         name, channels_last = self._taps[index]
         tap(name, np.moveaxis(array, -1, 1) if channels_last else array)
 
+    def _behind_values(self) -> list[bool]:
+        """Of each step of our own, whether it reads something whose shape may depend on values."""
+        found: set[int] = set()
+        varies = []
+        for step, reads, writes in zip(self._steps, self._reads, self._writes, strict=True):
+            behind = not found.isdisjoint(reads)
+            varies.append(behind and step.kind not in ("reference", "onnxruntime"))
+            if behind or not step.takes_out:
+                found.update(writes)
+        return varies
+
     def _last_reads(self) -> list[list[int]]:
         """For each step the slots that nothing reads after it."""
         last: dict[int, int] = {}
@@ -142,8 +177,10 @@ class Frame:
                 frees[number].append(index)
         return frees
 
-    def _plan(self, recorded: Sequence[_Form | None], roots: Mapping[int, int]) -> None:
-        """Gives every recorded result a place in the arena."""
+    def _planned(
+        self, recorded: Sequence[_Form | None], roots: Mapping[int, int], shapes: Sequence[_Shapes | None]
+    ) -> list[_Call]:
+        """Every step with its place in the arena."""
         last: dict[int, int] = {}
         for number, reads in enumerate(self._reads):
             for index in reads:
@@ -165,36 +202,28 @@ class Frame:
             assert form is not None
             raw = arena[start + offset : start + offset + form.nbytes]
             buffers[number] = raw.view(form.dtype).reshape(form.shape)
-        self._buffers = buffers
-        self._calls = [
-            (step.compute, reads, writes[0] if writes else 0, writes, buffer, frees)
-            for step, reads, writes, buffer, frees in zip(
-                self._steps, self._reads, self._writes, buffers, self._frees, strict=True
+        self._copied = []
+        shared = {index for _, index in self._inputs}
+        shared.update(index for index, constant in enumerate(self._constants) if constant is not None)
+        for index in self._outputs:
+            self._copied.append(roots[index] in shared)
+            shared.add(roots[index])
+        return [
+            (step.compute, reads, writes[0] if writes else 0, writes, buffer, frees, read)
+            for step, reads, writes, buffer, frees, read in zip(
+                self._steps, self._reads, self._writes, buffers, self._frees, shapes, strict=True
             )
         ]
-        written = {index for writes in self._writes for index in writes}
-        once = [index for index in self._outputs if self._outputs.count(index) == 1]
-        self._fresh = {
-            index
-            for index in once
-            if index in written and list(roots.values()).count(index) == 1 == (roots[index] == index)
-        }
 
-    def _own(self, results: list[Any], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
-        """`results`, none of which shares memory with the arena, a constant, a feed or another result."""
-        if self._fresh.issuperset(self._outputs):
-            return results
-        foreign = [*feeds.values(), *(array for array in self._constants if array is not None)]
-        foreign += [buffer for buffer in self._buffers or () if buffer is not None]
-        owned: list[Any] = []
-        for index, result in zip(self._outputs, results, strict=True):
-            if index in self._fresh:
-                owned.append(result)
-                continue
-            if isinstance(result, np.ndarray) and any(_overlap(result, other) for other in (*foreign, *owned)):
-                result = result.copy()
-            owned.append(result)
-        return owned
+
+def _shape(array: Any) -> tuple[int, ...] | None:
+    return array.shape if isinstance(array, np.ndarray) else None
+
+
+def _copy(result: Any) -> Any:
+    if isinstance(result, list):
+        return [_copy(each) for each in result]
+    return result.copy() if isinstance(result, np.ndarray) else result
 
 
 def _overlap(a: Any, b: Any) -> bool:
@@ -205,15 +234,16 @@ def _placed(lives: Mapping[int, _Life]) -> tuple[dict[int, int], int]:
     """Offsets in one block of memory, and its size: the largest first, each at the lowest offset that is free during
     its life (Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference", greedy by size)."""
     offsets: dict[int, int] = {}
-    total = 0
-    for number, life in sorted(lives.items(), key=lambda item: -item[1].size):
+    # Of what is placed, by offset: where it starts and ends in memory, the first and the last step of its life.
+    placed = np.zeros((4, len(lives)), np.int64)
+    for count, (number, life) in enumerate(sorted(lives.items(), key=lambda item: -item[1].size)):
         size = -(-life.size // _ALIGNMENT) * _ALIGNMENT
-        offset = 0
-        others = [each for each in offsets if lives[each].first <= life.last and life.first <= lives[each].last]
-        for other in sorted(others, key=lambda each: offsets[each]):
-            if offset + size <= offsets[other]:
-                break
-            offset = max(offset, offsets[other] + -(-lives[other].size // _ALIGNMENT) * _ALIGNMENT)
-        offsets[number] = offset
-        total = max(total, offset + size)
-    return offsets, total
+        starts, ends, firsts, lasts = placed[:, :count]
+        alive = (firsts <= life.last) & (lasts >= life.first)
+        below = np.maximum.accumulate(np.append(0, ends[alive]))  # where what is below each start ends
+        fits = np.append(starts[alive] - below[:-1] >= size, True)
+        offset = offsets[number] = int(below[fits.argmax()])
+        at = int(np.searchsorted(starts, offset))
+        placed[:, at + 1 : count + 1] = placed[:, at:count]
+        placed[:, at] = offset, offset + size, life.first, life.last
+    return offsets, int(placed[1].max(initial=0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .subgraph import Subgraph
@@ -36,11 +37,20 @@ def reference_call(subgraph: Subgraph) -> Callable[..., Any]:
     return call
 
 
-def _owned(result: Any, inputs: tuple[Any, ...]) -> Any:
+def _owned(result: Any, inputs: Any) -> Any:
     """A copy where the result is a view of an input: whether it is one may depend on values, and memory is planned as
     if it never were."""
-    if isinstance(result, np.ndarray) and any(
-        isinstance(each, np.ndarray) and np.may_share_memory(result, each) for each in inputs
-    ):
+    if isinstance(result, list):
+        return [_owned(each, inputs) for each in result]
+    if isinstance(result, np.ndarray) and any(np.may_share_memory(result, each) for each in _arrays(inputs)):
         return result.copy()
     return result
+
+
+def _arrays(value: Any) -> Iterator[NDArray[Any]]:
+    """The array, or those in sequences."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _arrays(each)

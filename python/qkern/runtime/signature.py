@@ -88,7 +88,7 @@ def _checked(given: Any, spec: InputSpec, within: tuple[str, ...]) -> Any:
         if not isinstance(given, (list, tuple)):
             raise ValueError(f"input {spec.name!r} takes {spec.describe()}: a list, not {type(given).__name__}")
         return [_checked(each, spec, within[1:]) for each in given]
-    array = np.asarray(given)
+    array = np.asarray(given, order="C")  # whether a step gives a view may depend on it
     if not spec.takes(array):
         raise ValueError(f"input {spec.name!r} takes {spec.describe()}, not {array.dtype} {list(array.shape)}")
     return array
