@@ -12,6 +12,7 @@ import onnx
 import pytest
 import qkern
 from emulation import EMULATED
+from onnx_text import graph
 from qkern import cli, golden, pipeline
 from qkern.cli.output import npz
 from qkern.cli.progress import progress
@@ -84,6 +85,64 @@ def test_run_writes_and_describes_the_outputs(files, command):
     code, out, _ = command("run", "model.onnx", "--data", "data.npz")
     assert code == 0
     assert "out.npz" not in out
+
+
+@pytest.fixture
+def sequences(files):
+    """A model of sequences [S, 8] -> [1, 4], and sequences of two lengths in a folder."""
+    rng = np.random.default_rng(3)
+    axes, weight = np.array([0]), rng.normal(size=(8, 4)).astype(np.float32)
+    text = "(float[S, 8] x) => (float[1, 4] y, float[S, 4] each) { each = MatMul(x, w) y = ReduceMax(each, axes) }"
+    onnx.save(graph(text, 18, w=weight, axes=axes), files / "sequences.onnx")
+    (files / "folder").mkdir()
+    for number, length in enumerate((3, 5, 3)):
+        np.save(files / "folder" / f"{number}.npy", rng.normal(size=(length, 8)).astype(np.float32))
+    return weight, [np.load(path) for path in sorted((files / "folder").iterdir())]
+
+
+def test_items_are_run_one_by_one(files, command, sequences):
+    weight, items = sequences
+    code, out, err = command("run", "sequences.onnx", "--data", "folder", "-o", "out.npz")
+    assert (code, err) == (0, "")
+    assert "3 samples" in out
+    with np.load("out.npz") as arrays:
+        assert list(arrays) == ["y", "each.0", "each.1", "each.2"]
+        np.testing.assert_allclose(arrays["y"], [(x @ weight).max(axis=0, keepdims=True) for x in items], rtol=1e-5)
+        for number, x in enumerate(items):
+            np.testing.assert_allclose(arrays[f"each.{number}"], x @ weight, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_are_what_the_option_says(files, command, sequences):
+    arguments = ("quantize", "sequences.onnx", "--data", "folder", "-o", "new.onnx", "--effort", "fast")
+    for option, samples in (((), 3), (("--samples", "items"), 3), (("--samples", "axis0"), 11)):
+        code, out, err = command(*arguments, "--report", "report.json", *option)
+        assert (code, err) == (0, "")
+        assert f"on {samples} samples" in out
+        report = json.loads((files / "report.json").read_text())
+        assert report["samples"] == report["comparison"]["samples"] == samples
+        code, out, err = command("compare", "sequences.onnx", "new.onnx", "--data", "folder", *option)
+        assert (code, err) == (0, "")
+        assert f"{samples} samples" in out
+    assert "'rows' is not one of" in command(*arguments, "--samples", "rows")[2]
+    np.save("folder/2.npy", np.zeros((3, 7), np.float32))
+    assert command(*arguments)[2].startswith("qkern: folder/2.npy: input 'x' takes float32 [?, 8]")
+
+
+def test_a_table_of_another_model_or_other_data_is_refused(files, command, sequences):
+    options = ("-o", "new.onnx", "--calibration-table", "table.npz", "--effort", "fast")
+    assert command("quantize", "sequences.onnx", "--data", "folder", *options)[0] == 0
+    table = (files / "table.npz").read_bytes()
+    onnx.save(graph("(float[S, 8] x) => (float[1, 4] y) { each = MatMul(x, w) y = ReduceMax(each, axes) }", 18,
+        w=sequences[0] + 1, axes=np.array([0])), files / "other.onnx")  # fmt: skip
+    for arguments in (("other.onnx", "--data", "folder"), ("other.onnx",)):
+        code, out, err = command("quantize", *arguments, *options)
+        assert (code, out) == (2, "")
+        assert err.startswith("qkern: table.npz: the calibration table is of another model")
+    np.save("folder/1.npy", sequences[1][0])
+    code, _, err = command("quantize", "sequences.onnx", "--data", "folder", *options)
+    assert code == 2
+    assert err == "qkern: table.npz: the calibration table is of other data: its 3 samples differ\n"
+    assert (files / "table.npz").read_bytes() == table
 
 
 def test_compare_prints_a_table_and_writes_json(files, command):

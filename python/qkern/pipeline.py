@@ -176,13 +176,9 @@ def quantize_model(
         finally:
             if checkpoint is not None and found.samples:
                 found.save(checkpoint)
-    elif isinstance(table, CalibrationTable):
-        found = table
     else:
         assert table is not None
-        found = CalibrationTable.load(table)
-    if data is None and found.model:
-        found.check_model(fingerprint_of_model(graph))
+        found = _table_for(graph, table)
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     base = graph
     equalized: tuple[Equalized, ...] = ()
@@ -224,6 +220,19 @@ def quantize_model(
     measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
     least = budget if budget is not None else 1 - (max_drop or 0.0)
     return _within_budget(result, base, excluded, without, measure, least, sampling, stage)
+
+
+def _table_for(model: ir.Model, table: CalibrationTable | str | os.PathLike[str]) -> CalibrationTable:
+    if isinstance(table, CalibrationTable):
+        found, name = table, "table"
+    else:
+        found, name = CalibrationTable.load(table), str(table)
+    try:
+        if found.model:
+            found.check_model(fingerprint_of_model(model))
+    except TableMismatchError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return found
 
 
 def _convert_without(
