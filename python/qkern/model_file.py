@@ -7,48 +7,61 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from .atomic_file import write_atomically
+from .node_schema import check_nodes
+from .tensor_data import check_tensors, is_external, place_external_data, tensors_in
 
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-__all__ = ["ModelSource", "fix_defaults", "load_model", "save_model", "serialize"]
+__all__ = ["Folder", "ModelSource", "fix_defaults", "load_model", "save_model", "serialize"]
 
 ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model"]
+Folder = Union[str, "os.PathLike[str]", None]
 
 
-def load_model(source: ModelSource) -> ir.Model:
+def load_model(source: ModelSource, external_data: Folder = None) -> ir.Model:
     """The model behind `source`: a path, the bytes of a file, an `onnx.ModelProto`, or an `ir.Model` (a copy that
     shares its tensors). A negative dimension, as paddle2onnx writes it, is one that isn't known.
 
-    Tensors kept in external files are read when they are used; the files have to exist now. Raises FileNotFoundError
-    where the file or one of its external tensors is missing, OSError where it can't be read, ValueError naming the
-    source where it isn't a whole ONNX model or a node reads a tensor that nothing writes, TypeError for another type.
+    Tensors kept in external files are read when they are used, but for those in attributes and bodies; the files have
+    to exist now and be long enough. They lie in the folder of the model or below it; in `external_data`, where that
+    says another folder, links may lead out. A model that isn't a path has no other folder.
+
+    Raises FileNotFoundError where the file or one of its external tensors is missing, OSError where it can't be read,
+    ValueError naming the source where it isn't a whole ONNX model, naming the node that isn't as its operator's schema
+    says or reads a tensor that nothing writes, and naming the tensor whose data is short or outside of its folder;
+    TypeError for another type.
     """
     import onnx
     import onnx_ir as ir
 
     if isinstance(source, ir.Model):
         return _without_negative_sizes(source.clone())
-    folder = ""
+    folder = None if external_data is None else Path(external_data)
     if isinstance(source, onnx.ModelProto):
         name, proto = "ModelProto", source
+        if any(map(is_external, tensors_in(source))):
+            proto = onnx.ModelProto()
+            proto.CopyFrom(source)
     elif isinstance(source, bytes):
         name, proto = f"{len(source)} bytes", _parse(source, f"{len(source)} bytes")
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        name, folder = str(path), str(path.resolve().parent)
+        name, folder = str(path), folder or path.resolve().parent
         if not path.exists():
             raise FileNotFoundError(f"{name}: no such file")
         proto = _parse(path.read_bytes(), name)
     else:
         raise TypeError(f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}")
     _check_whole(proto, name)
+    check_nodes(proto, name)
+    check_tensors(proto, name)
+    place_external_data(proto, name, folder, links=external_data is not None)
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # whatever the reader stumbles over, the file is at fault
         raise ValueError(f"{name}: not a valid ONNX model ({error})") from error
-    _place_external_tensors(model, folder, name)
     _check_wired(model, name)
     return _without_negative_sizes(model)
 
@@ -111,19 +124,6 @@ def _check_whole(proto: onnx.ModelProto, name: str) -> None:
     ):
         if not present:
             raise ValueError(f"{name}: not an ONNX model, or a truncated one (it has no {field})")
-
-
-def _place_external_tensors(model: ir.Model, folder: str, name: str) -> None:
-    import onnx_ir as ir
-
-    ir.external_data.set_base_dir(model.graph, folder)
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor) and not os.path.exists(tensor.path):
-                raise FileNotFoundError(
-                    f"{name}: the data of {value.name!r} should be in {tensor.path}, which is missing"
-                )
 
 
 def _without_negative_sizes(model: ir.Model) -> ir.Model:

@@ -26,7 +26,7 @@ from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine
 from .conversion.convert import prepared
 from .conversion.plan import make_plan
 from .fusion import Fused, fuse
-from .model_file import ModelSource, fix_defaults, load_model, save_model
+from .model_file import Folder, ModelSource, fix_defaults, load_model, save_model
 from .report.analysis import weight_ratio
 from .report.deviation import Deviation
 from .runtime.session import Execution
@@ -94,6 +94,7 @@ def quantize_model(
     samples: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
+    external_data: Folder = None,
     progress: Progress | None = None,
     stage: Stage | None = None,
 ) -> QuantizedModel:
@@ -123,7 +124,7 @@ def quantize_model(
     `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
     to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
     Measured on the kept samples.
-    `fallback`: where nodes without a kernel run, as for `qkern.Session`.
+    `fallback`: where nodes without a kernel run, `external_data`: where tensors in files are, as for `qkern.Session`.
     `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
     correction begins.
 
@@ -141,7 +142,7 @@ def quantize_model(
     observer = observer_for(method)  # an unknown name fails here, not after the long part
     if effort != "fast" and free:
         observer = HistogramObserver
-    graph = load_model(model)
+    graph = load_model(model, external_data)
     defaults = fix_defaults(graph)
     fused = tuple(fuse(graph))
     tensors = tensors_to_observe(graph, exclude)

@@ -27,6 +27,8 @@ PYTHON_LAYERS = [
     "operators",
     "fusion",
     "model_file",
+    "node_schema",
+    "tensor_data",
     "atomic_file",
     "target",
     "scheme",

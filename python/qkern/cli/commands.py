@@ -42,6 +42,12 @@ _fallback = click.option(
     show_default=True,
     help="Where operators without a kernel run.",
 )
+_external_data = click.option(
+    "--external-data",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the model's tensors in files are, links included (default: its own folder, without links out of it).",
+)
 _samples = click.option(
     "--samples",
     type=click.Choice(("axis0", "items")),  # calibration.SAMPLES
@@ -91,6 +97,7 @@ def qkern() -> None:
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
 @_samples
 @_fallback
+@_external_data
 @_threads
 def quantize(
     model: Path,
@@ -107,6 +114,7 @@ def quantize(
     exclude: tuple[str, ...],
     samples: str | None,
     fallback: Fallback,
+    external_data: Path | None,
     threads: int | None,
 ) -> None:
     """Quantizes the float model MODEL to int8."""
@@ -132,6 +140,7 @@ def quantize(
             samples=samples,
             num_threads=threads,
             fallback=fallback,
+            external_data=external_data,
             progress=show,
             stage=show.stage,
         )
@@ -156,7 +165,9 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        content = report_of(quantized, model, output, data, report_path, exclude, samples, threads, fallback, _err())
+        content = report_of(
+            *(quantized, model, output, data, report_path, exclude, samples, threads, fallback, external_data), _err()
+        )
         write_atomically(report_path, content)
     if quantized.budget is not None:
         found = quantized.budget
@@ -176,9 +187,16 @@ def quantize(
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the outputs (.npz).")
 @_samples
 @_fallback
+@_external_data
 @_threads
 def run(
-    model: Path, data: Path, output: Path | None, samples: str | None, fallback: Fallback, threads: int | None
+    model: Path,
+    data: Path,
+    output: Path | None,
+    samples: str | None,
+    fallback: Fallback,
+    external_data: Path | None,
+    threads: int | None,
 ) -> None:
     """Runs MODEL, float or int8, on every sample.
 
@@ -191,7 +209,7 @@ def run(
 
     if output is not None:
         refuse_unwritable(output, inputs=(model, data))
-    graph = load_model(model)
+    graph = load_model(model, external_data)
     names = [value.name or "" for value in graph.graph.outputs]
     sampling = Sampling.of(graph, samples)
     feeds = Feeds(data, sampling, what="data")
@@ -229,6 +247,7 @@ def run(
 @click.option("--labels", type=click.Path(path_type=Path), help="The right class of every sample: integers in an .npy.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
 @_fallback
+@_external_data
 @_threads
 def compare(
     float_model: Path,
@@ -238,6 +257,7 @@ def compare(
     labels: Path | None,
     json_path: Path | None,
     fallback: Fallback,
+    external_data: Path | None,
     threads: int | None,
 ) -> None:
     """Compares the model INT8 with the model FP32 it came from: accuracy, distance, size, latency."""
@@ -252,6 +272,7 @@ def compare(
             samples=samples,
             num_threads=threads,
             fallback=fallback,
+            external_data=external_data,
             progress=show,
         )
     if json_path is not None:
@@ -266,11 +287,12 @@ def compare(
 @qkern.command()
 @_model
 @_fallback
-def explain(model: Path, fallback: Fallback) -> None:
+@_external_data
+def explain(model: Path, fallback: Fallback, external_data: Path | None) -> None:
     """Lists the steps MODEL runs in: int8, float, another library (onnxruntime, reference) or convert, and why."""
     from ..runtime.session import Session
 
-    session = Session(model, fallback=fallback)
+    session = Session(model, fallback=fallback, external_data=external_data)
     rows = [(str(i), step.name, step.op_type, step.kind, step.reason) for i, step in enumerate(session.steps)]
     kinds = ("int8", "float", "onnxruntime", "reference", "convert")
     counts = {kind: sum(step.kind == kind for step in session.steps) for kind in kinds}

@@ -27,6 +27,7 @@ def report_of(
     samples: str | None,
     threads: int | None,
     fallback: Fallback,
+    external_data: Path | None,
     console: Console,
 ) -> bytes:
     """The report as the ending of `path` says: .json, else HTML. With data, errors per layer and latencies too; how far
@@ -46,9 +47,16 @@ def report_of(
                 sampling=samples,
                 num_threads=threads,
                 fallback=fallback,
+                external_data=external_data,
                 progress=show,
             )
-        comparison = compare_models(model, output, data, samples=samples, num_threads=threads, fallback=fallback)
+        comparison = compare_models(
+            *(model, output, data),
+            samples=samples,
+            num_threads=threads,
+            fallback=fallback,
+            external_data=external_data,
+        )
     assert quantized.float_model is not None
     assert quantized.corrected_model is not None
     described = describe_quantization(

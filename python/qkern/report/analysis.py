@@ -17,7 +17,7 @@ from ..conversion.convert import prepared
 from ..conversion.plan import Layer, make_plan
 from ..conversion.windows import weight_rows
 from ..fusion import fuse
-from ..model_file import ModelSource, fix_defaults, load_model
+from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..runtime.session import Execution
 from ..target import Target, get_target
 from .deviation import Deviation
@@ -90,6 +90,7 @@ def analyze(
     sampling: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
+    external_data: Folder = None,
     progress: Progress | None = None,
     stage: Callable[[str], object] | None = None,
 ) -> Analysis:
@@ -100,7 +101,7 @@ def analyze(
     Takes a run over these samples per layer. Raises as `quantize_model` does.
     """
     preset = get_target(target)
-    graph = load_model(model)
+    graph = load_model(model, external_data)
     fix_defaults(graph)
     fuse(graph)
     cut = Sampling.of(graph, sampling)

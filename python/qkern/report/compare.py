@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import get_num_threads, isa
 from ..calibration import Feeds, Sampling
-from ..model_file import ModelSource, load_model
+from ..model_file import Folder, ModelSource, load_model
 from ..runtime.signature import InputSpec, input_specs
 from .deviation import Deviation
 from .latency import interleaved_latency
@@ -77,12 +77,13 @@ def compare(
     samples: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
+    external_data: Folder = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs both models over `data` (in any form that `quantize_model` takes) and measures them against each other.
 
     `labels`: the right class of each sample, integers [samples]. `samples`: as for `quantize_model`. `num_threads`:
-    None is `qkern.get_num_threads()`; `fallback` is that of `Session`.
+    None is `qkern.get_num_threads()`; `fallback` and `external_data` are those of `Session`.
 
     Raises ValueError where the models' inputs or outputs differ, there is no data or it doesn't fit, or the labels
     don't go with it.
@@ -90,7 +91,7 @@ def compare(
     from ..runtime.session import Session
 
     sources = (float_model, int8_model)
-    graphs = [load_model(source) for source in sources]
+    graphs = [load_model(source, external_data) for source in sources]
     sampling = Sampling.of(graphs[0], samples)
     _refuse_other_inputs(sampling.inputs, input_specs(graphs[1]))
     feeds = Feeds(data, sampling, what="data")

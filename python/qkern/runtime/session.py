@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import fuse
-from ..model_file import ModelSource, fix_defaults, load_model
+from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from .builder import Builder
 from .foreign_nodes import Fallback
 from .frame import Frame, Tap
@@ -40,6 +40,9 @@ class Session:
     and takes them, else through `onnx.reference` where that is known to be right; "onnxruntime" and "reference": there
     or nowhere; "none": nowhere. Their results are as reproducible as that library's.
 
+    `external_data`: the folder of the tensors that the model keeps in files, where that isn't the model's own, or where
+    it has links that lead out of it. Without it the files have to be in the folder of the model or below it.
+
     An initializer that is listed as an input (IR version 4 on) is a constant until a run feeds it; from then on the
     session also holds a program for which it is an input. `steps` are those of the program without.
 
@@ -57,10 +60,11 @@ class Session:
         *,
         observe: Sequence[str] = (),
         fallback: Fallback = "auto",
+        external_data: Folder = None,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        graph = load_model(model)
+        graph = load_model(model, external_data)
         specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
         whole = graph.clone() if any(value.is_initializer() for value in graph.graph.inputs) else None
         defaults = fix_defaults(graph)

@@ -1,0 +1,83 @@
+"""Constant folding: onnxscript's, which infers shapes on its way through the graph, with a look at each size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .constant import constant_of
+from .opset import opset_of
+from .sizes import check_sizes
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["fold_constants"]
+
+_LARGEST_FOLDED = 1 << 24  # elements: any weight, but no array that somebody's Expand blows up
+_LARGEST_FILLED = 1 << 12  # elements of a ConstantOfShape: those of shape arithmetic
+_QUANTIZATION = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+
+
+def fold_constants(model: ir.Model) -> None:
+    """Replaces, in place, what can be computed beforehand, but for QuantizeLinear and DequantizeLinear.
+
+    Raises ValueError naming a node whose output would have a negative size.
+    """
+    from onnxscript.optimizer._constant_folding import FoldConstantsPass
+
+    class Folding(FoldConstantsPass):
+        def process_node(self, node: ir.Node, *args: Any, **named: Any) -> Any:
+            check_sizes(node)  # before the shape inference of this node, which may end the process
+            try:
+                return super().process_node(node, *args, **named)
+            except RuntimeError:  # one of its rules doesn't know this form of the operator
+                return None
+
+    casts = _attributes_of_casts(model)
+    Folding(
+        shape_inference=True,
+        input_size_limit=_LARGEST_FOLDED,
+        output_size_limit=_LARGEST_FOLDED,
+        should_fold=_should_fold,
+    )(model)
+    _drop_num_outputs(model)
+    for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
+        node.attributes.update(casts.get(node.outputs[0].name, {}))
+
+
+def _attributes_of_casts(model: ir.Model) -> dict[str | None, dict[str, ir.Attr]]:
+    """What each CastLike says beside the type, by its output: onnxscript forgets it when it makes a Cast of one."""
+    return {
+        node.outputs[0].name: dict(node.attributes)
+        for graph in model.graphs()
+        for node in graph
+        if node.op_type == "CastLike" and node.domain == ""
+    }
+
+
+def _drop_num_outputs(model: ir.Model) -> None:
+    """onnxscript turns a SplitToSequence into Split with an attribute of opset 18; before it, equal parts are what no
+    attribute means."""
+    if opset_of(model) < 18:
+        for node in model.graph.all_nodes():
+            if node.op_type == "Split" and node.domain == "":
+                node.attributes.pop("num_outputs", None)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    import onnx_ir as ir
+
+    if node.op_type in _QUANTIZATION:
+        return False
+    if node.op_type == "Cast":  # to 8 bits of float: the attributes of a CastLike come back behind the folding
+        to = ir.DataType(node.attributes.get_int("to", 1))
+        return None if to.bitwidth > 8 or not to.is_floating_point() else False
+    if node.op_type == "ConstantOfShape":  # onnxscript leaves it: a large one costs nothing as a node
+        shape = constant_of(node.inputs[0])
+        return shape is not None and math.prod(shape.reshape(-1).tolist()) <= _LARGEST_FILLED
+    for output in node.outputs:
+        sizes = [] if output.shape is None else [size for size in output.shape if isinstance(size, int)]
+        if math.prod(sizes) > _LARGEST_FOLDED:
+            return False
+    return None
