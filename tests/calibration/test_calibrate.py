@@ -5,6 +5,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx_text import graph
 from qkern.calibration import (
     METHODS,
     HistogramObserver,
@@ -104,6 +105,27 @@ def test_a_tensor_that_overflows_is_named_with_its_sample():
     x[17] = np.where(W[:, 0] > 0, 3e38, -3e38)
     with pytest.raises(ValueError, match="tensor 'y': infinity in the data, sample 17"):
         calibrate(small_model(), x, ["y"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "data", "message"),
+    [
+        ("axis0", X, r"can't run samples 0 to 7: .*; samples='items' if axis 0 doesn't count samples"),
+        (None, X, r"can't run item 0: .*; an array is one item, unless it has one more axis in front"),
+        (None, [X[:1], X[1:3]], r"can't run item 1: "),
+    ],
+)
+def test_what_a_fixed_reshape_makes_of_a_batch_is_said(samples, data, message):
+    model = ir.from_proto(
+        graph(
+            "(float[N, 6] x) => (float[N, 4] out) { y = Reshape(x, shape) out = MatMul(y, w) }",
+            shape=np.array([1, 6]),
+            w=W,
+        )
+    )
+    with pytest.raises(ValueError, match=message):
+        calibrate(model, data, ["y"], samples=samples)
+    assert calibrate(model, list(X[:, None]), ["y"]).samples == len(X)
 
 
 def test_no_data_is_an_error():

@@ -5,7 +5,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
-from qkern.calibration import CalibrationTable, KeptSamples, TableMismatchError, calibrate
+from qkern.calibration import CalibrationTable, InputSpec, KeptSamples, Sampling, TableMismatchError, calibrate
+from qkern.calibration.fingerprint import fingerprint_of_model, fingerprint_of_samples
 from small_cnn import images, small_cnn
 from test_calibrate import TENSORS, W, X, small_model
 
@@ -138,6 +139,20 @@ def test_a_table_saved_without_fingerprints_is_read_and_taken(tmp_path):
     assert (old.model, old.data, old.samples) == ("", None, 8)
     calibrate(small_model(), X, TENSORS, into=old)
     assert dict(old) == dict(calibrate(small_model(), X, TENSORS))
+
+
+def test_words_have_fingerprints_too():
+    def with_words(*words):
+        model = small_model()
+        model.graph.initializers["words"] = ir.Value(name="words", const_value=ir.tensor(list(words), name="words"))
+        return model
+
+    found = [fingerprint_of_model(with_words(*words)) for words in (("a", "bc"), ("a", "bc"), ("ab", "c"))]
+    assert found[0] == found[1] != found[2]
+    sampling = Sampling((InputSpec("x", np.dtype(object), (None,)),))
+    feeds = [{"x": np.array(words, object)} for words in (["a", "bc"], ["bc", "a"], ["ab", "c"])]
+    one, same, other = (fingerprint_of_samples(feed, sampling) for feed in feeds)
+    assert one == same != other
 
 
 @pytest.mark.parametrize("seen", [8, 24])

@@ -56,6 +56,15 @@ def test_axis_0_counts_samples_where_it_is_one_dimension(text, by_rows, batch):
     assert sampling.divisible == (by_rows and batch is None)
 
 
+@pytest.mark.parametrize("name", ["?", "None", "-1", ""])
+def test_a_name_that_says_unknown_is_none(name):
+    for operator, by_rows in (("MatMul", True), ("Custom", False)):  # that is inferred, of this nothing is known
+        proto = graph(f"(float[N, 8] x) => (float[N, 8] y) {{ y = {operator}(x, w) }}", w=W)
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = name
+        assert Sampling.of(ir.from_proto(proto)).by_rows == by_rows
+
+
 def test_initializers_among_the_inputs_do_not_count():
     text = "(float[N, 8] x, float[8, 8] w) => (y) { y = MatMul(x, w) }"
     assert sampling_of(text, w=W).by_rows

@@ -133,16 +133,25 @@ def started(into: CalibrationTable | None, tensors: Sequence[str], new: type[Obs
 def _observe(session: Session, feed: Feed, table: CalibrationTable, sampling: Sampling, first: int) -> None:
     """Shows the table one batch, of which the first sample has that number: all of it or, interrupted, nothing."""
     size = sampling.count(feed)
+    word = "sample" if sampling.by_rows else "item"
     observers = {name: copy.copy(observer) for name, observer in table.items()}
 
     def tap(name: str, array: NDArray[Any]) -> None:
         try:
             observers[name].update(array)
         except ValueError as error:
-            word = "sample" if sampling.by_rows else "item"
             raise SampleError(f"tensor {name!r}: {error},", *_samples(array, first, size), word) from error
 
-    session.observe(feed, tap)
+    try:
+        session.observe(feed, tap)
+    except SampleError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        hint = "; an array is one item, unless it has one more axis in front than the input"
+        if sampling.by_rows:
+            hint = "; samples='items' if axis 0 doesn't count samples" if size > 1 else ""
+        why = f": {error}{hint}"
+        raise SampleError("the model can't run", first, first + size - 1, word, why) from error
     table.replace(observers, size, fingerprint_of_samples(feed, sampling))
 
 

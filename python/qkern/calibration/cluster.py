@@ -243,14 +243,12 @@ def _joined(parts: Sequence[_Seen], job: _Job) -> _Seen:
 
 
 def _shifted(error: ValueError, by: int) -> ValueError:
-    if isinstance(error, SampleError):
-        return SampleError(error.what, error.first + by, error.last + by, error.word)
-    return error
+    return error.shifted(by) if isinstance(error, SampleError) else error
 
 
 def _placed(error: ValueError, by: int, partition: int) -> ValueError:
     """`error` of a partition as one of the whole data: sample numbers count from its start, items' don't."""
-    return _shifted(error, by) if isinstance(error, SampleError) else ValueError(f"partition {partition}: {error}")
+    return error.shifted(by) if isinstance(error, SampleError) else ValueError(f"partition {partition}: {error}")
 
 
 def _counts(window: Sequence[Any], sampling: Sampling) -> list[int]:

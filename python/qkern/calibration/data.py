@@ -24,17 +24,20 @@ _MOST_SAMPLES = 8  # in a batch: enough to fill the cores, little enough to stay
 
 
 class SampleError(ValueError):
-    """Something is wrong with the samples numbered `first` to `last`; the message is `what` and these numbers. `word`
-    is what a sample is called."""
+    """Something is wrong with the samples numbered `first` to `last`; the message is `what`, these numbers and `why`.
+    `word` is what a sample is called."""
 
-    def __init__(self, what: str, first: int, last: int, word: str = "sample") -> None:
-        super().__init__(what, first, last, word)  # what pickle calls it with
-        self.what, self.first, self.last, self.word = what, first, last, word
+    def __init__(self, what: str, first: int, last: int, word: str = "sample", why: str = "") -> None:
+        super().__init__(what, first, last, word, why)  # what pickle calls it with
+        self.what, self.first, self.last, self.word, self.why = what, first, last, word, why
 
     def __str__(self) -> str:
-        if self.first == self.last:
-            return f"{self.what} {self.word} {self.first}"
-        return f"{self.what} {self.word}s {self.first} to {self.last}"
+        numbers = f" {self.first}" if self.first == self.last else f"s {self.first} to {self.last}"
+        return f"{self.what} {self.word}{numbers}{self.why}"
+
+    def shifted(self, by: int) -> SampleError:
+        """The same, with samples counted from so many earlier."""
+        return SampleError(self.what, self.first + by, self.last + by, self.word, self.why)
 
 
 class NoSamplesError(ValueError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .sampling import Feed, Sampling
@@ -41,7 +40,8 @@ def fingerprint_of_model(model: ir.Model) -> str:
         tensor = graph.initializers[name].const_value
         if tensor is not None:
             digest.update(repr((name, str(tensor.dtype), str(tensor.shape))).encode())
-            digest.update(tensor.tobytes())
+            is_text = tensor.dtype == ir.DataType.STRING
+            digest.update(repr(tensor.numpy().tolist()).encode() if is_text else tensor.tobytes())
     return digest.hexdigest()
 
 
@@ -57,5 +57,5 @@ def _of_sample(arrays: dict[str, NDArray[Any]]) -> int:
     digest = hashlib.blake2b(digest_size=16)
     for name, array in arrays.items():
         digest.update(repr((name, array.dtype.name, array.shape)).encode())
-        digest.update(np.asarray(array).tobytes())
+        digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
     return int.from_bytes(digest.digest(), "little")

@@ -24,6 +24,7 @@ __all__ = ["SAMPLES", "Feed", "Sampling"]
 Feed: TypeAlias = "dict[str, NDArray[Any]]"
 
 SAMPLES = ("axis0", "items")
+_NO_NAMES = ("?", "None", "-1")  # that exporters give to every dimension they don't know
 _AXIS = "qkern.samples"  # what no file calls a dimension
 
 
@@ -112,4 +113,5 @@ def _axis_0(value: ir.Value) -> int | str | None:
     size = value.shape[0]
     if isinstance(size, int):
         return size if size >= 0 else ""
-    return size.value or ""
+    name = size.value or ""
+    return name if name not in _NO_NAMES else ""
