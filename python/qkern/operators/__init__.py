@@ -1,6 +1,6 @@
 """ONNX operators that qkern has kernels for: how each is quantized and lowered. One file per operator.
 
-window.py, weights.py, pools.py, unary.py and mover.py are what several of them have in common.
+window.py, weights.py, pools.py, unary.py, mover.py and interpolation.py are what several of them have in common.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .operator import NodeQuantization, Operator, Unsupported
 from .pad import Pad
 from .relu import Relu
 from .reshape import Reshape
+from .resize import Resize
 from .sigmoid import Sigmoid
 from .slice import Slice
 from .softmax import Softmax
@@ -70,6 +71,7 @@ OPERATORS: tuple[Operator, ...] = (
     Pad(),
     Relu(),
     Reshape(),
+    Resize(),
     Sigmoid(),
     Slice(),
     Softmax(),
