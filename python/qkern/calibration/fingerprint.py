@@ -49,7 +49,7 @@ def fingerprint_of_samples(feed: Feed, sampling: Sampling) -> int:
     """Of the samples in one run."""
     if not sampling.by_rows:
         return _of_sample(feed)
-    rows = ({n: a[i] if a.ndim else a for n, a in feed.items()} for i in range(sampling.count(feed)))
+    rows = (sampling.part(feed, i, i + 1) for i in range(sampling.count(feed)))
     return sum(map(_of_sample, rows)) % MODULUS
 
 
