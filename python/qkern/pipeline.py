@@ -209,6 +209,12 @@ def quantize_model(
         )
         quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.float_model, refined.equalized
+    if data is not None and samples is None and not sampling.by_rows and found.samples == 1:
+        note = (
+            "the data was one sample, run as a whole: axis 0 isn't known to be one dimension of all inputs and outputs "
+            "(give more items, or samples='axis0' where its rows are samples)"
+        )
+        report = replace(report, notes=(*report.notes, note))
     if defaults:
         names = ", ".join(map(repr, defaults))
         note = f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}"

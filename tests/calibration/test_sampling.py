@@ -5,6 +5,8 @@ import onnx_ir as ir
 import pytest
 from onnx_text import graph
 from qkern.calibration import Feeds, InputSpec, Sampling
+from qkern.demo import data
+from qkern.model_file import load_model
 
 W = np.eye(8, dtype=np.float32)
 FLOAT = np.dtype(np.float32)
@@ -63,6 +65,11 @@ def test_a_name_that_says_unknown_is_none(name):
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = name
         assert Sampling.of(ir.from_proto(proto)).by_rows == by_rows
+
+
+def test_the_demo_and_the_shared_networks_have_rows(shared):
+    for path in (data.model_path(), *sorted((shared / "models").glob("*.onnx"))):
+        assert Sampling.of(load_model(path)).divisible
 
 
 def test_initializers_among_the_inputs_do_not_count():

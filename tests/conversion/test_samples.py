@@ -115,6 +115,26 @@ def test_order_and_stacks_of_items_change_nothing():
     assert all(dict(table) == dict(tables[0]) for table in tables)
 
 
+def test_one_sample_is_said_to_be_one():
+    model, items, _ = KINDS["sequences without a batch"]
+    one, many = (qkern.quantize_model(model, data, "x86", effort="fast") for data in (items[0], items))
+    assert [note for note in one.report.notes if "the data was one sample, run as a whole" in note]
+    assert not many.report.notes
+    assert not qkern.quantize_model(model, items[0], "x86", effort="fast", samples="items").report.notes
+
+
+def test_shares_of_samples_need_one_row_each():
+    model, items, _ = KINDS["sequences without a batch"]
+    result = qkern.quantize_model(model, items, "x86", effort="fast", max_drop=0.0)
+    assert result.budget.reached == qkern.report.compare(model, result.model, items).agreement == 1
+    labels = [int(qkern.Session(model).run(None, item)[0].argmax()) for item in items]
+    assert qkern.report.compare(model, result.model, items, labels).top1_int8 == 1
+    model, items, _ = KINDS["a fixed Reshape behind"]  # four rows that are no samples
+    assert qkern.report.compare(model, model, items).agreement is None
+    with pytest.raises(ValueError, match=r"agreement needs a first output \[samples, classes\]"):
+        qkern.quantize_model(model, items, "x86", effort="fast", max_drop=0.0)
+
+
 def test_the_caller_says_what_a_sample_is():
     """Attention over [S, 8] has one name on axis 0 of input and output, and mixes its rows all the same."""
     model = network(
