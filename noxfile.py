@@ -39,6 +39,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def node_tests(session: nox.Session) -> None:
+    """All of ONNX's node tests; the suite runs every eighth."""
+    session.install(".[onnx,test]")
+    session.run("pytest", "-n", "auto", "tests/test_backend.py", env={"QKERN_NODE_TESTS": "all"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff and clang-format; changes nothing."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))

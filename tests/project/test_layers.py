@@ -18,6 +18,7 @@ CPP_LAYERS = ["bindings", "ops", "isa", "conv", "gemm", "elementwise", "cpu", "t
 PYTHON_LAYERS = [
     "cli",
     "golden",
+    "backend",
     "demo",
     "pipeline",
     "report",

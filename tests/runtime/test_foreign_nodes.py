@@ -160,3 +160,30 @@ def test_a_model_without_foreign_nodes_does_not_import_onnxruntime(python):
         """
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+DEVIATIONS = {
+    "MaxUnpool": ("(float[1, 1, 1, 1] x, int64[1, 1, 1, 1] i, int64[4] s)", "MaxUnpool<kernel_shape=[2, 2]>(x, i, s)"),
+    "Resize": (
+        "(float[1, 1, 2, 4] x, float[4] s)",
+        'Resize<mode="linear", antialias=1, coordinate_transformation_mode="align_corners">(x, , s)',
+    ),
+    "ReduceMax": ("(bool[2, 3] x)", "ReduceMax(x)"),
+    "ConvInteger": (
+        "(uint8[1, 1, 3, 3] x, uint8[2, 1, 2, 2] w, uint8 xz, uint8[2] wz)",
+        "ConvInteger(x, w, xz, wz)",
+    ),
+    "Attention": (
+        "(float[1, 2, 3, 4] q, float[1, 2, 3, 4] k, float[1, 2, 3, 4] v)",
+        "Attention<is_causal=1, qk_matmul_output_mode=1>(q, k, v)",
+    ),
+}
+
+
+@pytest.mark.parametrize("op_type", DEVIATIONS)
+def test_what_onnxruntime_gets_wrong_it_is_not_given(op_type, onnxruntime):
+    inputs, node = DEVIATIONS[op_type]
+    outputs = ("y, , , z", "float[] y, float[] z") if op_type == "Attention" else ("y", "float[] y")
+    proto = graph(f"{inputs} => ({outputs[1]}) {{ {outputs[0]} = {node} }}", 23)
+    with pytest.raises(ValueError, match=rf"node 'y' \({op_type}\) can't run: .*onnxruntime computes {op_type}"):
+        qkern.Session(proto, fallback="onnxruntime")

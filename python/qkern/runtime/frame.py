@@ -75,7 +75,7 @@ class Frame:
         for name, index in self._inputs:
             arrays[index] = feeds[name]
         done = self._run_planned(arrays) if tap is None else 0
-        as_planned = done == len(self._steps) or self._run_stepwise(arrays, tap, done)
+        as_planned = (done == len(self._steps) and self._calls is not None) or self._run_stepwise(arrays, tap, done)
         results = [arrays[index] for index in self._outputs]
         if not as_planned:
             return [_copy(result) for result in results]

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .onnxruntime_list import deviation
 from .subgraph import nodes_in
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["has_onnxruntime", "onnxruntime_call"]
 
+_WITHOUT_ARRAYS = ("bfloat16", "float8", "float4", "int4", "int2")
 _QUIET = 4  # of ONNX Runtime's severities: it raises what it would log
 
 
@@ -31,6 +33,10 @@ def onnxruntime_call(subgraph: Subgraph, num_threads: int | None) -> Callable[..
     Raises ValueError, without a label, where ONNX Runtime can't run the subgraph. Fills in types of outputs that ONNX
     didn't know.
     """
+    for node in subgraph.nodes:
+        for inner in nodes_in(node):
+            if known := deviation(inner):
+                raise ValueError(f"onnxruntime computes {known} otherwise than ONNX defines it")
     for value in subgraph.inputs:
         if value.type is None:
             raise ValueError(f"the type of its input {value.name!r} is not known")
@@ -47,9 +53,13 @@ def onnxruntime_call(subgraph: Subgraph, num_threads: int | None) -> Callable[..
         return sessions[count]
 
     try:
-        _fill_in_types(subgraph.outputs, session().get_outputs())
+        first = session()
     except Exception as error:  # its own classes, which have no base
         raise ValueError(f"onnxruntime refuses it ({_first_line(error)})") from error
+    for each in (*first.get_inputs(), *first.get_outputs()):
+        if any(name in each.type for name in _WITHOUT_ARRAYS):
+            raise ValueError(f"onnxruntime takes and gives no NumPy arrays of {each.type}")
+    _fill_in_types(subgraph.outputs, first.get_outputs())
 
     def call(*arrays: Any) -> Any:
         import onnxruntime
