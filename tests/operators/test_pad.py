@@ -82,7 +82,7 @@ def test_a_layer_with_another_fill_than_0_stays_float(check, rng):
 
 def test_more_taken_than_there_is():
     proto = graph("(float[3, N] x) => (float[] y) { y = Pad(x, pads) }", pads=np.array([0, -2, 0, -2], I64))
-    with pytest.raises(ValueError, match=r"'y' \(Pad\).*4 away of an axis of 3|takes 4 away of an axis of 3"):
+    with pytest.raises(ValueError, match=r"'y' \(Pad\).* 4 away of an axis of 3"):
         qkern.Session(proto).run(None, {"x": np.zeros((3, 3), np.float32)})
 
 

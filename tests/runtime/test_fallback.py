@@ -57,9 +57,11 @@ def test_an_unknown_operator_names_its_node():
         qkern.Session(proto)
 
 
-def test_a_node_that_fails_is_named():
-    proto = graph("(float[N] x, float[M] z) => (float[K] y) { y = Max(x, z) }")
-    with pytest.raises(RuntimeError, match=r"node 'y' \(Max\)"):
+@pytest.mark.parametrize(("op_type", "error"), [("Max", ValueError), ("Mean", RuntimeError)])
+def test_a_node_that_fails_is_named(op_type, error):
+    """With a kernel of ours and without one."""
+    proto = graph(f"(float[N] x, float[M] z) => (float[K] y) {{ y = {op_type}(x, z) }}")
+    with pytest.raises(error, match=rf"node 'y' \({op_type}\)"):
         qkern.Session(proto).run(None, {"x": np.zeros(2, np.float32), "z": np.zeros(3, np.float32)})
 
 

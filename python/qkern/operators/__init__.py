@@ -1,6 +1,7 @@
 """ONNX operators that qkern has kernels for: how each is quantized and lowered. One file per operator.
 
-window.py, weights.py, pools.py, unary.py, mover.py and interpolation.py are what several of them have in common.
+window.py, weights.py, pools.py, unary.py, mover.py, elementwise.py and interpolation.py are what several of them have
+in common.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .concat import Concat
 from .conv import Conv
 from .conv_transpose import ConvTranspose
 from .depth_to_space import DepthToSpace
+from .div import Div
 from .elu import Elu
 from .erf import Erf
 from .flatten import Flatten
@@ -26,7 +28,9 @@ from .hard_swish import HardSwish
 from .leaky_relu import LeakyRelu
 from .lp_pool import LpPool
 from .matmul import MatMul
+from .max import Max
 from .max_pool import MaxPool
+from .min import Min
 from .mul import Mul
 from .operator import NodeQuantization, Operator, Unsupported
 from .pad import Pad
@@ -38,6 +42,7 @@ from .slice import Slice
 from .softmax import Softmax
 from .softplus import Softplus
 from .squeeze import Squeeze
+from .sub import Sub
 from .tanh import Tanh
 from .transpose import Transpose
 from .unsqueeze import Unsqueeze
@@ -53,6 +58,7 @@ OPERATORS: tuple[Operator, ...] = (
     Conv(),
     ConvTranspose(),
     DepthToSpace(),
+    Div(),
     Elu(),
     Erf(),
     Flatten(),
@@ -66,7 +72,9 @@ OPERATORS: tuple[Operator, ...] = (
     LeakyRelu(),
     LpPool(),
     MatMul(),
+    Max(),
     MaxPool(),
+    Min(),
     Mul(),
     Pad(),
     Relu(),
@@ -77,6 +85,7 @@ OPERATORS: tuple[Operator, ...] = (
     Softmax(),
     Softplus(),
     Squeeze(),
+    Sub(),
     Tanh(),
     Transpose(),
     Unsqueeze(),

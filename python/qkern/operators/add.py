@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .operator import NodeQuantization, Operator, Unsupported
+from .elementwise import lower_elementwise
+from .operator import NodeQuantization, Operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -31,15 +32,12 @@ class Add(Operator):
         a, b = node.inputs[0], node.inputs[1]
         assert a is not None
         assert b is not None
-        if not (builder.is_float(a) and builder.is_float(b)):
-            raise Unsupported("its operands are not float32")
-        to = builder.destination(node)
         left, right = builder.codes(a), builder.codes(b)
-        channels_last = builder.channels_last(a, b)
+        to = builder.destination(node, absorb=builder.is_float(a))
         if left is None or right is None or to.params is None:
-            inputs = [builder.read(each, channels_last=channels_last) for each in (a, b)]
-            builder.add_float(node, partial(_add_floats, bounds=to.bounds), inputs, to, channels_last=channels_last)
+            lower_elementwise(node, builder, lambda _: np.add, to)
             return
+        channels_last = builder.channels_last(a, b)
         call = partial(
             _add_codes,
             a_scale=left.scale,
@@ -59,14 +57,3 @@ def _add_codes(a: NDArray[Any], b: NDArray[Any], **arguments: Any) -> NDArray[An
     if a.shape != b.shape:
         a, b = np.broadcast_arrays(a, b)
     return _core.add(a, b, **arguments)
-
-
-def _add_floats(
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    *,
-    bounds: tuple[float, float] | None,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    total = np.asarray(np.add(a, b, out=out))
-    return total if bounds is None else np.clip(total, np.float32(bounds[0]), np.float32(bounds[1]), out=total)

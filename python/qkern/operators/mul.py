@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .operator import NodeQuantization, Operator, Unsupported
+from .elementwise import lower_elementwise
+from .operator import NodeQuantization, Operator
 from .unary import Unary
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ class Mul(Operator):
         a, b = node.inputs[0], node.inputs[1]
         assert a is not None
         assert b is not None
-        if not (builder.is_float(a) and builder.is_float(b)):
-            raise Unsupported("its operands are not float32")
         to = builder.destination(node, absorb=False)
         left, right = builder.codes(a), builder.codes(b)
         if left is not None and right is not None and to.params is not None:
@@ -50,9 +49,7 @@ class Mul(Operator):
                 if known is not None and known[0] is x.codes:
                     builder.add_table(node, x, _table(x, gate, known[1], to.params), to)
                     return
-        channels_last = builder.channels_last(a, b)
-        inputs = [builder.read(value, channels_last=channels_last) for value in (a, b)]
-        builder.add_float(node, _product, inputs, to, channels_last=channels_last)
+        lower_elementwise(node, builder, lambda _: np.multiply, to)
 
 
 def _table(x: Quantized, gate: Quantized, entries: NDArray[Any], y: QuantParams) -> NDArray[Any]:
@@ -61,9 +58,3 @@ def _table(x: Quantized, gate: Quantized, entries: NDArray[Any], y: QuantParams)
     real = _core.dequantize(every, x.params.scale, x.params.zero_point)
     gates = _core.dequantize(entries, gate.params.scale, gate.params.zero_point)
     return _core.quantize(real * gates, y.scale, y.zero_point, dtype=y.dtype)
-
-
-def _product(
-    a: NDArray[np.float32], b: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
-    return np.asarray(np.multiply(a, b, out=out))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "Unary", "table_for"]
 
+_BLOCK = 1 << 14  # numbers, so that what a function makes of them in between stays in the cache
+
 Function: TypeAlias = "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
 
 
@@ -65,9 +67,9 @@ def table_for(function: Function, x: QuantParams, y: QuantParams) -> NDArray[Any
 def _apply(
     x: NDArray[np.float32], *, function: Function, out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
+    result = np.empty(x.shape, np.float32) if out is None else out
+    numbers, results = x.reshape(-1), result.reshape(-1)
     with np.errstate(all="ignore"):
-        result = function(x.astype(np.float64)).astype(np.float32)
-    if out is None:
-        return result
-    out[...] = result
-    return out
+        for start in range(0, x.size, _BLOCK):
+            results[start : start + _BLOCK] = function(numbers[start : start + _BLOCK].astype(np.float64))
+    return result

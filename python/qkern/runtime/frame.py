@@ -117,7 +117,7 @@ class Frame:
             if calls is not None and calls[number][-1] != shapes:
                 calls = None
             buffer = None if calls is None else calls[number][4]
-            result = step.compute(*read) if buffer is None else step.compute(*read, out=buffer)
+            result = _computed(step, read, buffer)
             results = (result,) if len(writes) == 1 else result
             for index, each in zip(writes, results, strict=True):
                 arrays[index] = each
@@ -224,6 +224,17 @@ def _copy(result: Any) -> Any:
     if isinstance(result, list):
         return [_copy(each) for each in result]
     return result.copy() if isinstance(result, np.ndarray) else result
+
+
+def _computed(step: Step, read: Sequence[Any], out: NDArray[Any] | None) -> Any:
+    """What `step` gives for what it reads; errors name its node."""
+    try:
+        return step.compute(*read) if out is None else step.compute(*read, out=out)
+    except (ValueError, TypeError) as error:
+        label = f"node {step.name!r} ({step.op_type})"
+        if label in str(error):
+            raise
+        raise type(error)(f"{label}: {error}") from error
 
 
 def _overlap(a: Any, b: Any) -> bool:
