@@ -112,6 +112,22 @@ def test_items_are_run_one_by_one(files, command, sequences):
             np.testing.assert_allclose(arrays[f"each.{number}"], x @ weight, rtol=1e-5, atol=1e-6)
 
 
+def test_images_of_different_sizes_are_written_one_by_one(files, command):
+    text = "(float[N, 1, H, W] x) => (float[N, 1, H, W] y, float[N, K] z) { y = Relu(x) z = Flatten(x) }"
+    onnx.save(graph(text, 18), files / "sizes.onnx")
+    (files / "folder").mkdir()
+    images = [np.full((count, 1, 2, size), size, np.float32) for count, size in ((2, 3), (1, 4), (1, 0))]
+    for number, array in enumerate(images):
+        np.save(files / "folder" / f"{number}.npy", array)
+    code, out, err = command("run", "sizes.onnx", "--data", "folder", "-o", "out.npz")
+    assert (code, err) == (0, "")
+    assert "4 arrays" in out
+    with np.load("out.npz") as arrays:
+        assert list(arrays) == [f"{name}.{i}" for name in ("y", "z") for i in range(4)]
+        assert [arrays[f"y.{i}"].shape for i in range(4)] == [(1, 1, 2, 3), (1, 1, 2, 3), (1, 1, 2, 4), (1, 1, 2, 0)]
+        np.testing.assert_array_equal(arrays["y.2"], images[1])
+
+
 def test_samples_are_what_the_option_says(files, command, sequences):
     arguments = ("quantize", "sequences.onnx", "--data", "folder", "-o", "new.onnx", "--effort", "fast")
     for option, samples in (((), 3), (("--samples", "items"), 3), (("--samples", "axis0"), 11)):

@@ -18,7 +18,7 @@ from ..atomic_file import write_atomically
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
 from .machine import checks_by_tier, checks_table, describe_machine, machine_table
-from .output import joined, npz, refuse_unwritable
+from .output import described, joined, npz, refuse_unwritable
 from .progress import progress
 from .report_file import report_of
 
@@ -200,8 +200,8 @@ def run(
 ) -> None:
     """Runs MODEL, float or int8, on every sample.
 
-    Outputs of rows are joined along axis 0; those of items are stacked along an axis in front or, where their shapes
-    differ, written one by one as NAME.0, NAME.1, ...
+    Outputs of rows are joined along axis 0, those of items stacked along an axis in front; where their shapes differ
+    they are written sample by sample, as NAME.0, NAME.1, ...
     """
     from ..calibration import Feeds, Sampling
     from ..model_file import load_model
@@ -224,14 +224,13 @@ def run(
             done += sampling.count(feed)
             show(done, feeds.samples)
     results: dict[str, NDArray[Any]] = {}
+    rows: list[tuple[str, ...]] = []
     for name, arrays in zip(names, zip(*parts, strict=True), strict=True):
-        results |= joined(name, arrays, sampling.by_rows)
+        of_name = joined(name, arrays, sampling.by_rows)
+        rows.append((name, *described(list(of_name.values()))))
+        results |= of_name
     if output is not None:
         write_atomically(output, npz(results))
-    rows = [
-        (name, str(array.dtype), str(list(array.shape)), *(f"{f(array):.4g}" for f in (np.min, np.mean, np.max)))
-        for name, array in results.items()
-    ]
     out = _out()
     out.print(table(None, ("output", "type", "shape", "min", "mean", "max"), rows, right=3))
     out.print(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["joined", "npz", "refuse_unwritable"]
+__all__ = ["described", "joined", "npz", "refuse_unwritable"]
 
 
 def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
@@ -38,12 +38,23 @@ def refuse_unwritable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
 
 def joined(name: str, arrays: Sequence[NDArray[Any]], by_rows: bool) -> dict[str, NDArray[Any]]:
     """What the runs gave for the output `name`, by the names it is written under: rows in one array, items stacked
-    along an axis in front or, where their shapes differ, one by one."""
-    if by_rows:
-        return {name: np.concatenate(arrays)}
-    if len({array.shape for array in arrays}) == 1:
-        return {name: np.stack(arrays)}
-    return {f"{name}.{number}": array for number, array in enumerate(arrays)}
+    along an axis in front; where their shapes differ, sample by sample."""
+    by_rows = by_rows and all(array.ndim for array in arrays)
+    if len({array.shape[by_rows:] for array in arrays}) == 1:
+        return {name: np.concatenate(arrays) if by_rows else np.stack(arrays)}
+    each = [array[i : i + 1] for array in arrays for i in range(len(array))] if by_rows else arrays
+    return {f"{name}.{number}": array for number, array in enumerate(each)}
+
+
+def described(arrays: Sequence[NDArray[Any]]) -> tuple[str, ...]:
+    """Type, shape (or how many arrays), and least, mean and largest number of an output."""
+    shape = str(list(arrays[0].shape)) if len(arrays) == 1 else f"{len(arrays)} arrays"
+    numbers = np.concatenate([array.ravel() for array in arrays])
+    return (
+        str(numbers.dtype),
+        shape,
+        *(f"{f(numbers):.4g}" if numbers.size else "" for f in (np.min, np.mean, np.max)),
+    )
 
 
 def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
