@@ -100,10 +100,12 @@ def test_nan_in_the_data_names_input_and_sample():
         calibrate(small_model(), x, TENSORS)
 
 
-def test_a_tensor_that_overflows_is_named_with_its_sample():
+def test_a_tensor_that_is_no_number_is_named_with_its_sample():
     x = X.copy()
     x[17] = np.where(W[:, 0] > 0, 3e38, -3e38)
-    with pytest.raises(ValueError, match="tensor 'y': infinity in the data, sample 17"):
+    assert calibrate(small_model(), x, ["y"])["y"].infinities
+    x[17] = np.inf
+    with pytest.raises(ValueError, match="tensor 'y': NaN in the data, sample 17"):
         calibrate(small_model(), x, ["y"])
 
 

@@ -329,15 +329,14 @@ def test_moving_average_depends_on_the_order_and_says_so():
         forward.range(UINT8, "kl")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_moving_average_refuses_what_is_not_finite(bad):
+def test_moving_average_refuses_what_it_can_not_average():
     observer = MovingAverageMinMaxObserver()
     with pytest.raises(ValueError, match="nothing was observed"):
         observer.range(UINT8)
     observer.update([1.0])
     before = observer.to_bytes()
-    with pytest.raises(ValueError, match="in the data"):
-        observer.update([2.0, bad])
+    with pytest.raises(ValueError, match="NaN in the data"):
+        observer.update([2.0, np.nan])
     assert observer.to_bytes() == before
     for damaged in (b"", before[:-1], b"XXXX" + before[4:], before[:4] + b"\xff" * (len(before) - 4)):
         with pytest.raises(ValueError, match="not the state"):

@@ -138,18 +138,44 @@ def test_bins_are_as_narrow_as_the_range_allows():
         assert np.log2(histogram.width) % 1 == 0
 
 
-@pytest.mark.parametrize("cls", OBSERVERS)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_refused_and_change_nothing(cls, bad):
+@pytest.mark.parametrize("cls", [*OBSERVERS, MovingAverageMinMaxObserver])
+def test_nan_is_refused_and_changes_nothing(cls):
     observer = observed(cls, [1.0, 2.0])
     before = observer.to_bytes()
-    with pytest.raises(ValueError, match="NaN" if np.isnan(bad) else "infinity"):
-        observer.update([5.0, bad, 7.0])
-    with pytest.raises(ValueError, match="infinity"):
-        observer.update(np.array([1e300]))  # infinite as float32
+    for bad in ([5.0, np.nan, 7.0], [np.inf, np.nan], [np.nan]):
+        with pytest.raises(ValueError, match="NaN"):
+            observer.update(bad)
     with pytest.raises(ValueError, match="complex"):
         observer.update(np.array([1j]))
     assert observer.to_bytes() == before
+
+
+@pytest.mark.parametrize("cls", OBSERVERS)
+@settings(max_examples=smaller(100, 10), deadline=None)
+@given(data=st.data(), parts=st.lists(st.lists(st.one_of(numbers, st.sampled_from([np.inf, -np.inf]))), min_size=1))
+def test_infinities_are_counted_and_change_no_range(cls, data, parts):
+    arrays = [np.array(part, np.float32) for part in parts]
+    whole = np.concatenate(arrays)
+    observer = observed(cls, *data.draw(st.permutations(arrays)))
+    merged = cls()
+    for array in data.draw(st.permutations(arrays)):
+        merged.merge(observed(cls, array))
+    assert observer.to_bytes() == merged.to_bytes() == observed(cls, whole).to_bytes()
+    assert cls.from_bytes(observer.to_bytes()).to_bytes() == observer.to_bytes()
+    assert observer.infinities == np.count_nonzero(np.isinf(whole))
+    observer.infinities = 0
+    assert observer.to_bytes() == observed(cls, whole[np.isfinite(whole)]).to_bytes()
+
+
+@pytest.mark.parametrize("cls", [*OBSERVERS, MovingAverageMinMaxObserver])
+def test_what_is_infinite_as_float32_counts_as_such_and_is_saved(cls):
+    observer = observed(cls, np.array([1e300, 2.0, -np.inf]))
+    assert (observer.infinities, observer.count, observer.maximum) == (2, 1, 2)
+    again = cls.from_bytes(observer.to_bytes())
+    assert again == observer
+    assert again.infinities == 2
+    with pytest.raises(ValueError, match="nothing was observed"):
+        observed(cls, [np.inf]).range(Scheme("uint8"), "moving_average_minmax" if not cls.mergeable else "minmax")
 
 
 @pytest.mark.parametrize("cls", OBSERVERS)

@@ -80,11 +80,12 @@ def test_kl_is_the_slides_pseudo_code_on_every_distribution(name, codes):
         assert best_cut(coarse, 0, codes) == slow_best_cut(coarse, codes, 0, math.floor)
 
 
-@pytest.mark.parametrize(("method", "bad"), pairs([*METHODS, "moving_average_minmax"], [np.nan, np.inf, -np.inf]))
-def test_what_is_not_finite_is_refused_and_moves_no_threshold(method, bad):
+@pytest.mark.parametrize("method", [*METHODS, "moving_average_minmax"])
+def test_what_is_not_finite_moves_no_threshold(method):
     observer = MovingAverageMinMaxObserver() if method == "moving_average_minmax" else HistogramObserver()
     observer.update(draw("laplace")[:5000])
     before = observer.range(UINT8, method)
-    with pytest.raises(ValueError, match="NaN" if np.isnan(bad) else "infinity"):
-        observer.update(np.array([100.0, bad, -100.0], np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        observer.update(np.array([100.0, np.nan, -100.0], np.float32))
+    observer.update(np.array([np.inf, -np.inf], np.float32))
     assert observer.range(UINT8, method) == before

@@ -65,9 +65,9 @@ def calibrate(
     is whole after every batch, however the run ends. Partitions of Dask are seen by its workers, to the same bits
     (cluster.py). `samples` says what one is: "axis0", "items", or None for the rule of sampling.py.
 
-    Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN or infinity
-    (naming the tensor and the sample), TableMismatchError where the table `into` is not of this model, these tensors
-    and this data.
+    Raises ValueError where there is no data, an array doesn't fit the input it names, or a tensor holds NaN (naming the
+    tensor and the sample), TableMismatchError where the table `into` is not of this model, these tensors and this data.
+    Infinities are counted, and in no range.
     """
     from ..runtime.session import Session
 
@@ -156,9 +156,8 @@ def _observe(session: Session, feed: Feed, table: CalibrationTable, sampling: Sa
 
 
 def _samples(array: NDArray[Any], first: int, size: int) -> tuple[int, int]:
-    """The first and the last sample of the batch that the number that is not finite may be of, as far as the array's
-    shape tells."""
+    """The first and the last sample of the batch that the NaN may be of, as far as the array's shape tells."""
     if array.ndim and len(array) == size:
-        bad = ~np.isfinite(array).reshape(size, -1).all(axis=1)
+        bad = np.isnan(array).reshape(size, -1).any(axis=1)
         return (first + int(np.argmax(bad)),) * 2
     return first, first + size - 1

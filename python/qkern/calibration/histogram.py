@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._core import add_to_histogram
 from ..scheme import Scheme
 from .methods import get_method
-from .observer import Observer, extremes_of, values_of
+from .observer import Observer, split_infinities, values_of
 
 __all__ = ["BINS", "HistogramObserver"]
 
@@ -73,15 +73,16 @@ class HistogramObserver(Observer):
         counts = self.counts.copy()  # a copy of this observer may share them
         found = self._counted(values, counts)
         if found is None:  # beyond the bins there are
-            self._include(*extremes_of(values), 0)
+            values, low, high = self._finite(values)
+            self._include(low, high, 0)
             self._fit()
             counts = self.counts.copy()
             found = self._counted(values, counts)
             assert found is not None
-        low, high, zeros = found
+        least, most, zeros = found
         self.counts = counts
         self.zeros += zeros
-        self._include(np.float32(low), np.float32(high), values.size)
+        self._include(np.float32(least), np.float32(most), values.size)
         self._fit()
 
     def _counted(self, values: NDArray[np.float32], counts: NDArray[np.int64]) -> tuple[float, float, int] | None:
@@ -92,6 +93,7 @@ class HistogramObserver(Observer):
     def merge(self, other: HistogramObserver) -> None:
         if not isinstance(other, HistogramObserver):
             raise TypeError(f"can't merge {type(other).__name__} into HistogramObserver")
+        self.infinities += other.infinities
         if other.count == 0:
             return
         self._include(other.minimum, other.maximum, other.count)
@@ -101,15 +103,17 @@ class HistogramObserver(Observer):
 
     def to_bytes(self) -> bytes:
         head = _STATE.pack(_MAGIC, self.exponent, self.count, self.zeros, self.minimum, self.maximum)
-        return head + self.counts.astype("<i8").tobytes()
+        return self._with_infinities(head + self.counts.astype("<i8").tobytes())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> HistogramObserver:
+        infinities, data = split_infinities(data)
         if len(data) != _STATE.size + 8 * BINS or not data.startswith(_MAGIC):
             raise ValueError("not the state of a HistogramObserver")
         _, exponent, count, zeros, low, high = _STATE.unpack_from(data)
         counts = np.frombuffer(data, "<i8", offset=_STATE.size).astype(np.int64)
         observer = cls()
+        observer.infinities = infinities
         if count > 0 and np.isfinite([low, high]).all() and low <= high:
             observer._include(np.float32(low), np.float32(high), count)
             observer._fit()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..scheme import Scheme
-from .observer import Observer, extremes_of, values_of
+from .observer import Observer, split_infinities, values_of
 
 __all__ = ["MinMaxObserver", "minmax_range"]
 
@@ -25,25 +25,27 @@ class MinMaxObserver(Observer):
         self.count = 0
 
     def update(self, array: ArrayLike) -> None:
-        values = values_of(array)
-        low, high = extremes_of(values)
+        values, low, high = self._finite(values_of(array))
         if values.size:
             self._include(low, high, values.size)
 
     def merge(self, other: MinMaxObserver) -> None:
         if not isinstance(other, MinMaxObserver):
             raise TypeError(f"can't merge {type(other).__name__} into MinMaxObserver")
+        self.infinities += other.infinities
         if other.count:
             self._include(other.minimum, other.maximum, other.count)
 
     def to_bytes(self) -> bytes:
-        return _STATE.pack(_MAGIC, self.count, self.minimum, self.maximum)
+        return self._with_infinities(_STATE.pack(_MAGIC, self.count, self.minimum, self.maximum))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MinMaxObserver:
+        infinities, data = split_infinities(data)
         if len(data) != _STATE.size or not data.startswith(_MAGIC):
             raise ValueError("not the state of a MinMaxObserver")
         observer = cls()
+        observer.infinities = infinities
         _, count, low, high = _STATE.unpack(data)
         if count < 0 or (count and not (np.isfinite([low, high]).all() and low <= high)):
             raise ValueError("not the state of a MinMaxObserver")

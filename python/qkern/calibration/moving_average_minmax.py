@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..scheme import Scheme
-from .observer import Observer, extremes_of, values_of
+from .observer import Observer, split_infinities, values_of
 
 __all__ = ["MovingAverageMinMaxObserver", "moving_average_minmax_range"]
 
@@ -42,8 +42,7 @@ class MovingAverageMinMaxObserver(Observer):
         self.high = np.float32(0)
 
     def update(self, array: ArrayLike) -> None:
-        values = values_of(array)
-        low, high = extremes_of(values)
+        values, low, high = self._finite(values_of(array))
         if values.size == 0:
             return
         if self.count == 0:
@@ -58,13 +57,16 @@ class MovingAverageMinMaxObserver(Observer):
         raise TypeError("a MovingAverageMinMaxObserver can't merge: its result depends on the order of the batches")
 
     def to_bytes(self) -> bytes:
-        return _STATE.pack(_MAGIC, self.count, self.minimum, self.maximum, self.low, self.high)
+        state = _STATE.pack(_MAGIC, self.count, self.minimum, self.maximum, self.low, self.high)
+        return self._with_infinities(state)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MovingAverageMinMaxObserver:
+        infinities, data = split_infinities(data)
         if len(data) != _STATE.size or not data.startswith(_MAGIC):
             raise ValueError("not the state of a MovingAverageMinMaxObserver")
         observer = cls()
+        observer.infinities = infinities
         _, count, minimum, maximum, low, high = _STATE.unpack(data)
         sound = np.isfinite([minimum, maximum, low, high]).all() and minimum <= maximum and low <= high
         if count < 0 or (count and not sound):

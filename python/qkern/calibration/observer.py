@@ -7,6 +7,7 @@ machines ends in the same bytes as one pass.
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -16,24 +17,29 @@ from numpy.typing import ArrayLike, NDArray
 from .._core import extremes
 from ..scheme import QuantParams, Scheme, quant_params
 
-__all__ = ["Observer", "extremes_of", "values_of"]
+__all__ = ["Observer", "extremes_of", "split_infinities", "values_of"]
+
+_INFINITE = struct.Struct("<4sq")  # magic, infinities: before the state of an observer that saw some
+_MAGIC = b"QKI1"
 
 
 class Observer(ABC):
-    """Base of the observers. `minimum` and `maximum` are those of all numbers seen, `count` is how many. Where
+    """Base of the observers. `minimum` and `maximum` are those of all finite numbers seen, `count` is how many, and
+    `infinities` how many were infinite; nothing else is known of these, and ranges are chosen without them. Where
     `mergeable` is False the class is no monoid: `merge` raises TypeError. `copy.copy` gives a snapshot: attributes are
     replaced, never changed in place."""
 
     minimum: np.float32
     maximum: np.float32
     count: int
+    infinities: int = 0
     mergeable: ClassVar[bool] = True
 
     @abstractmethod
     def update(self, array: ArrayLike) -> None:
         """Adds the numbers of `array` (any shape, read as float32; empty: no change).
 
-        Raises ValueError where one is NaN or infinite, also as float32; nothing is added then.
+        Raises ValueError where one is NaN; nothing is added then.
         """
 
     @abstractmethod
@@ -76,6 +82,19 @@ class Observer(ABC):
         self.maximum = np.float32(max(self.maximum, high) + np.float32(0))
         self.count += count
 
+    def _finite(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], np.float32, np.float32]:
+        """`values` without the infinite ones, which are counted, and their extremes. ValueError for NaN."""
+        low, high = extremes_of(values)
+        if np.isfinite(low) and np.isfinite(high):
+            return values, low, high
+        finite = values[np.isfinite(values)]
+        self.infinities += values.size - finite.size
+        return finite, *extremes_of(finite)
+
+    def _with_infinities(self, state: bytes) -> bytes:
+        """What `to_bytes` gives: `state`, the finite part, as it is where there were no others."""
+        return _INFINITE.pack(_MAGIC, self.infinities) + state if self.infinities else state
+
     def _require_data(self) -> None:
         if self.count == 0:
             raise ValueError("nothing was observed yet")
@@ -91,8 +110,16 @@ def values_of(array: ArrayLike) -> NDArray[np.float32]:
 
 
 def extremes_of(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
-    """Lowest and highest number, +inf and -inf of nothing. Raises ValueError for NaN or infinity."""
+    """Lowest and highest number, +inf and -inf of nothing. Raises ValueError for NaN."""
     low, high = map(np.float32, extremes(values))
-    if values.size and not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"{'NaN' if np.isnan(low) else 'infinity'} in the data")
+    if np.isnan(low):
+        raise ValueError("NaN in the data")
     return low, high
+
+
+def split_infinities(data: bytes) -> tuple[int, bytes]:
+    """The number of infinities and the rest of what `to_bytes` gave."""
+    if len(data) < _INFINITE.size or not data.startswith(_MAGIC):
+        return 0, data
+    infinities = _INFINITE.unpack_from(data)[1]
+    return (infinities, data[_INFINITE.size :]) if infinities > 0 else (0, data)
