@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 import qkern
 from emulation import EFFORT
-from qkern.calibration import METHODS, HistogramObserver, MinMaxObserver
+from qkern.calibration import METHODS, HistogramObserver, MovingAverageMinMaxObserver
 from qkern.target import get_target
 from small_cnn import images, small_cnn
 
@@ -69,9 +69,10 @@ def test_the_table_has_what_the_method_needs():
             type(observer)
             for observer in qkern.quantize_model(small_cnn(), CALIBRATION, "x86", method, effort=EFFORT).table.values()
         }
-        for method in ("minmax", "kl")
+        for method in ("minmax", "kl", "moving_average_minmax")
     }
-    assert observers == {"minmax": {MinMaxObserver}, "kl": {HistogramObserver}}
+    histograms = {"minmax": {HistogramObserver}, "kl": {HistogramObserver}}
+    assert observers == {**histograms, "moving_average_minmax": {MovingAverageMinMaxObserver}}
 
 
 @pytest.mark.parametrize("threads", [1, 2])

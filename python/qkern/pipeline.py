@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +24,13 @@ from .calibration import (
 from .calibration.fingerprint import fingerprint_of_model
 from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
 from .conversion.convert import prepared
+from .conversion.exclusions import Exclusions, fuse_excluding
 from .conversion.plan import make_plan
-from .fusion import Fused, fuse
+from .conversion.unfit import unfit
 from .model_file import Folder, ModelSource, fix_defaults, load_model, save_model
 from .report.analysis import weight_ratio
 from .report.deviation import Deviation
+from .report.judgement import judged
 from .runtime.session import Execution
 from .target import Target, get_target
 
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
     from .conversion.cross_layer_equalization import Equalized
     from .conversion.plan import Layer
     from .conversion.refine import Stage
+    from .fusion import Fused
     from .runtime.foreign_nodes import Fallback
     from .runtime.session import Session
 
 __all__ = ["QuantizedModel", "quantize_model"]
 
 METRICS = ("agreement", "cosine")
+_KEPT, _JUDGED = 128, 8  # samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,8 @@ class QuantizedModel:
     `model` is the int8 network as QDQ ONNX, `report` what became of each layer, `table` the ranges it was converted
     with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
     search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
-    scaled. `float_model` is the fused float network, `corrected_model` the float network that was converted.
+    scaled. `float_model` is the fused float network, `corrected_model` the float network that was converted, and
+    `excluded` what stays float: what was excluded, and what 8 bits can't hold.
     """
 
     model: ir.Model
@@ -68,6 +73,7 @@ class QuantizedModel:
     equalized: tuple[Equalized, ...] = ()
     float_model: ir.Model | None = None
     corrected_model: ir.Model | None = None
+    excluded: Exclusions = field(default_factory=Exclusions)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -111,7 +117,8 @@ def quantize_model(
     `target`: "x86", "arm", "auto" (this processor) or a `Target`.
     `method`: one of `qkern.calibration.METHODS`; None is the target's, or with more effort than "fast" the one with the
     least error.
-    `exclude`: nodes to leave in float, by node name or operator type.
+    `exclude`: nodes to leave in float, by node name or operator type, as `model` has them: where fusion merges such a
+    node into another one, that one stays float.
     `effort`: "fast" chooses ranges only; "balanced" also corrects biases, gives the channels of inputs a grid each,
     equalizes channels and clips weights; "best" also rounds weights by AdaRound and chooses the method per tensor. Each
     of these is kept only where it brings the outputs nearer to the float ones, on samples it was not fitted to;
@@ -128,9 +135,13 @@ def quantize_model(
     `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
     correction begins.
 
+    Layers next to a tensor that 8 bits can't hold (infinities, an attention mask, sums and Concats whose parts are of
+    very different size) stay float (docs/accuracy.md). `report.warnings` says what the int8 model has lost on a few of
+    the samples all the same, and what costs most.
+
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, for NaN
-    or infinity, naming the tensor and the sample, and for a table of another model or other data.
+    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, for NaN,
+    naming the tensor and the sample, and for a table of another model or other data.
     """
     if effort is None:
         effort = "balanced" if data is not None else "fast"
@@ -140,15 +151,15 @@ def quantize_model(
     free = method is None
     method = preset.method if method is None else method
     observer = observer_for(method)  # an unknown name fails here, not after the long part
-    if effort != "fast" and free:
+    if observer.mergeable:  # histograms tell what 8 bits can hold, whatever the method
         observer = HistogramObserver
     graph = load_model(model, external_data)
     defaults = fix_defaults(graph)
-    fused = tuple(fuse(graph))
-    tensors = tensors_to_observe(graph, exclude)
+    fused, excluded = fuse_excluding(graph, exclude)
+    tensors = tensors_to_observe(graph, excluded)
     demanded = budget is not None or max_drop is not None
     sampling = Sampling.of(graph, samples)
-    kept = KeptSamples.of(sampling) if effort != "fast" or demanded else None
+    kept = KeptSamples.of(sampling, _KEPT if effort != "fast" or demanded else _JUDGED)
 
     def observe(
         model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
@@ -180,7 +191,7 @@ def quantize_model(
     else:
         assert table is not None
         found = _table_for(graph, table)
-    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+    excluded = excluded.also(unfit(make_plan(prepared(graph), excluded), found, preset.activation, method))
     base = graph
     equalized: tuple[Equalized, ...] = ()
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = partial(
@@ -189,7 +200,6 @@ def quantize_model(
     if effort == "fast":
         quantized, report = without(())
     else:
-        assert kept is not None
         assert data is not None
         # An iterator goes once: what it gave and was kept has to do for the models after the first.
         again = kept if isinstance(data, Iterator) else data
@@ -219,14 +229,25 @@ def quantize_model(
         names = ", ".join(map(repr, defaults))
         note = f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}"
         report = replace(report, notes=(*report.notes, note))
-    result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base)
-    if not demanded:
-        return result
-    assert kept is not None
-    demand = None if max_drop is None else metric
-    measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
-    least = budget if budget is not None else 1 - (max_drop or 0.0)
-    return _within_budget(result, base, excluded, without, measure, least, sampling, stage)
+    result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base, excluded)
+    if demanded:
+        demand = None if max_drop is None else metric
+        measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
+        least = budget if budget is not None else 1 - (max_drop or 0.0)
+        result = _within_budget(result, base, excluded, without, measure, least, sampling, stage)
+    feeds = list(kept)
+    report = judged(
+        result.report,
+        graph,
+        result.model,
+        feeds[:: max(-(-len(feeds) // 2), 1)],
+        without,
+        exclude=excluded,
+        count=sampling.count,
+        execution=execution,
+        stage=stage,
+    )
+    return replace(result, report=report)
 
 
 def _table_for(model: ir.Model, table: CalibrationTable | str | os.PathLike[str]) -> CalibrationTable:
@@ -247,10 +268,10 @@ def _convert_without(
     table: CalibrationTable,
     target: Target,
     method: str,
-    exclude: Collection[str],
+    exclude: Exclusions,
     names: Collection[str],
 ) -> tuple[ir.Model, ConversionReport]:
-    return convert(model, table, target, method=method, exclude={*exclude, *names})
+    return convert(model, table, target, method=method, exclude=exclude.also(names))
 
 
 def _check_effort(
@@ -302,7 +323,7 @@ def _measure(
 def _within_budget(
     result: QuantizedModel,
     model: ir.Model,
-    excluded: Collection[str],
+    excluded: Exclusions,
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
     measure: Callable[[Collection[str]], float],
     least: float,

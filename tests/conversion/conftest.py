@@ -23,6 +23,9 @@ class StandIn:
     def __init__(self, op_type: str) -> None:
         self.op_type = op_type
 
+    def obstacle(self, node: ir.Node) -> str:
+        return ""
+
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         if self.op_type == "Conv":
             return NodeQuantization((0,), weight=1, weight_axis=0, bias=2)

@@ -20,7 +20,7 @@ def with_a_bad_layer():
     for initializer in proto.graph.initializer:
         if initializer.name == "w1":
             array = onnx.numpy_helper.to_array(initializer).copy()
-            array[0] *= 200
+            array[0] *= 60
             initializer.CopyFrom(onnx.numpy_helper.from_array(array, "w1"))
     return proto
 

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 import qkern
-from emulation import EFFORT
 from qkern.fusion import fuse
 from qkern.model_file import load_model
 from qkern.report.document import describe_quantization
@@ -90,12 +89,13 @@ def test_equalization_shows_in_the_ranges():
 
 def test_a_method_without_histograms_still_shows_them():
     x = images(16)
-    quantized = qkern.quantize_model(small_cnn(), x, "arm", "minmax", effort=EFFORT)
+    method = "moving_average_minmax"
+    quantized = qkern.quantize_model(small_cnn(), x, "arm", method, effort="fast")
     analysis = qkern.analyze(small_cnn(), x, "arm", "minmax", samples=4)
     described = describe_quantization(
-        quantized.report, quantized.table, quantized.target.activation, method="minmax", analysis=analysis
+        quantized.report, quantized.table, quantized.target.activation, method=method, analysis=analysis
     )
     assert {tensor["name"] for tensor in described["tensors"]} == set(quantized.table)
-    alone = describe_quantization(quantized.report, quantized.table, quantized.target.activation, method="minmax")
+    alone = describe_quantization(quantized.report, quantized.table, quantized.target.activation, method=method)
     assert alone["tensors"] == []
     assert "there were no samples" in render_html(alone, "m")

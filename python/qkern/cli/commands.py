@@ -153,12 +153,15 @@ def quantize(
             f"{len(quantized.table)} tensors on {quantized.table.samples} samples, method {quantized.method}",
         ),
         ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
+        *([("judged on", f"{report.judged} samples: SQNR {report.sqnr_db:.1f} dB")] if report.judged else []),
         ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
         ("time", time_of(time.perf_counter() - start)),
     ]
     out.print(pairs(str(output), rows))
     for note in report.notes:
         out.print(f"note: {note}")
+    for warning in report.warnings:
+        out.print(f"warning: {warning}")
     if report.corrections:
         tried = (
             (c.name, f"{c.before:.2f}", f"{c.after:.2f}", "kept" if c.kept else "not kept") for c in report.corrections

@@ -65,7 +65,7 @@ def report_of(
         quantized.target.activation,
         method=quantized.method,
         equalized=quantized.equalized,
-        weights=weight_ranges(quantized.float_model, quantized.corrected_model, exclude),
+        weights=weight_ranges(quantized.float_model, quantized.corrected_model, quantized.excluded),
         budget=quantized.budget,
         analysis=analysis,
         comparison=comparison,

@@ -12,6 +12,7 @@ from ..fusion.clean import infer_shapes
 from ..fusion.opset import MINIMUM_OPSET, opset_of, raise_opset
 from ..scheme import QuantParams
 from .constants import layer_constants, quantize_constant
+from .exclusions import Exclude
 from .plan import Layer, Plan, make_plan
 from .qdq import QdqWriter
 from .ranges import RangeTable, choose_params, is_redundant
@@ -29,7 +30,7 @@ __all__ = ["convert", "prepared", "tensors_to_observe"]
 _IR_VERSIONS = (7, 10)  # the lowest that goes with opset 13; the highest that ONNX Runtime has read for years
 
 
-def tensors_to_observe(model: ir.Model, exclude: Collection[str] = ()) -> list[str]:
+def tensors_to_observe(model: ir.Model, exclude: Exclude = ()) -> list[str]:
     """Names of the tensors whose ranges `convert` asks for, with the same `exclude`, in the order of the graph.
 
     Constants are not among them, nor tensors that only repeat values of another one (the output of a MaxPool).
@@ -46,7 +47,7 @@ def convert(
     target: Target,
     *,
     method: str | None = None,
-    exclude: Collection[str] = (),
+    exclude: Exclude = (),
     weights: Mapping[str, QuantizedWeight] | None = None,
     float_outputs: bool = False,
 ) -> tuple[ir.Model, ConversionReport]:
@@ -77,13 +78,15 @@ def convert(
     for layer in plan.layers.values():
         notes[layer.node] = _write_constants(writer, layer, params, target, (weights or {}).get(str(layer.node.name)))
     stands_for: dict[ir.Value, ir.Value] = {}  # what an activation wrote -> what its producer writes in its place
+    written = {value for layer in plan.layers.values() if not layer.gives_floats for value in layer.outputs}
     for layer in plan.layers.values():
         activation = layer.activation
-        if activation is not None and is_redundant(activation, params[activation.outputs[0]]):
+        if activation is None or activation.outputs[0] not in written:
+            continue
+        if is_redundant(activation, params[activation.outputs[0]]):
             stands_for[activation.outputs[0]] = layer.node.outputs[0]
             _drop_activation(graph, activation, layer.node.outputs[0])
             notes[activation] = "dropped: the 8-bit range ends at its bounds"
-    written = {value for layer in plan.layers.values() for value in layer.outputs}
     readers = {(layer.node, index) for layer in plan.layers.values() for index in layer.activations}
     direct = {layer.outputs[0] for layer in plan.layers.values() if float_outputs and _gives_output(layer)}
     for value in values:
@@ -92,8 +95,8 @@ def convert(
         _write_value(writer, stands_for.get(value, value), params[value], readers, value in written)
 
     for layer in plan.layers.values():
-        if layer.outputs[0] in direct:
-            notes[layer.node] = "; ".join(filter(None, (notes[layer.node], "its output is the model's: not rounded")))
+        why = "its output is the model's: not rounded" if layer.outputs[0] in direct else layer.gives_floats
+        notes[layer.node] = "; ".join(filter(None, (notes[layer.node], why)))
     layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
     _finish(model, target.name, method)
     return model, ConversionReport(target.name, method, layers)

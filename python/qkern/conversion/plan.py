@@ -5,8 +5,7 @@ Decided from the graph and the operators alone, before any range is known: calib
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..fusion import activation_of, constant_of
 from ..operators import get_operator
+from .exclusions import Exclude, Exclusions, refuse_unknown
 from .groups import ValueGroups
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Layer:
 
     `activations` are the indices of its 8-bit inputs: constant ones too, and the weight where that isn't constant.
     `activation` is the Relu or Clip it absorbs, `outputs` the values that become 8-bit, after that activation.
-    `weight_axis` (>= 0) and `weight_shape` are those of a constant weight.
+    `weight_axis` (>= 0) and `weight_shape` are those of a constant weight. `gives_floats` says why the outputs are not
+    rounded to 8 bits ("": they are).
     """
 
     node: ir.Node
@@ -43,6 +44,8 @@ class Layer:
     activation: ir.Node | None
     outputs: tuple[ir.Value, ...]
     weight_shape: tuple[int, ...] | None
+    sums: bool = False
+    gives_floats: str = ""
 
     def inputs(self) -> Iterator[ir.Value]:
         """The values behind `activations`."""
@@ -77,13 +80,13 @@ class Plan:
         return tuple(member for member in self.groups.members(value) if member not in moved)
 
 
-def make_plan(model: ir.Model, exclude: Collection[str] = ()) -> Plan:
+def make_plan(model: ir.Model, exclude: Exclude = ()) -> Plan:
     """The plan for `model` (shapes inferred) without the nodes that `exclude` names, by node name or operator type.
 
     Raises ValueError for a name in `exclude` that the graph doesn't have.
     """
-    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
-    _check_names(model, excluded)
+    excluded = Exclusions.of(exclude)
+    refuse_unknown(excluded.nodes, (each for node in model.graph for each in (str(node.name), node.op_type)))
     plan = Plan()
     for node in model.graph:
         if node in plan.absorbed:
@@ -104,19 +107,12 @@ def make_plan(model: ir.Model, exclude: Collection[str] = ()) -> Plan:
     return plan
 
 
-def _check_names(model: ir.Model, excluded: set[str]) -> None:
-    known = {node.name for node in model.graph if node.name} | {node.op_type for node in model.graph}
-    for name in sorted(excluded - known):
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"; the closest are {', '.join(map(repr, close))}" if close else ""
-        raise ValueError(f"exclude: the graph has no node or operator {name!r}{hint}")
-
-
-def _examine(node: ir.Node, excluded: set[str], plan: Plan) -> Layer | str:
+def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
     """The layer that `node` becomes, or why it stays float."""
-    if node.name in excluded:
-        return "excluded by name"
-    if node.op_type in excluded:
+    name = str(node.name)
+    if name in excluded.nodes:
+        return excluded.nodes[name] or "excluded by name"
+    if node.op_type in excluded.nodes:
         return f"excluded: every {node.op_type}"
     producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
     if producer is not None and producer in plan.float_reasons and activation_of(producer.outputs[0]) is node:
@@ -135,7 +131,7 @@ def _examine(node: ir.Node, excluded: set[str], plan: Plan) -> Layer | str:
     if reason:
         return reason
     activation = None if how.shares_params else activation_of(node.outputs[0])
-    if activation is not None and excluded & {activation.name, activation.op_type}:
+    if activation is not None and {activation.name, activation.op_type} & excluded.nodes.keys():
         activation = None
     if how.shares_params:
         outputs = tuple(node.outputs)
@@ -146,7 +142,10 @@ def _examine(node: ir.Node, excluded: set[str], plan: Plan) -> Layer | str:
         bias = None
     shape = None if weight is None else weight.shape
     axis = None if shape is None or how.weight_axis is None else how.weight_axis % len(shape)
-    return Layer(node, activations, how.weight, axis, bias, how.shares_params, activation, outputs, shape)
+    why = excluded.outputs.get(name, "")
+    return Layer(
+        node, activations, how.weight, axis, bias, how.shares_params, activation, outputs, shape, how.sums, why
+    )
 
 
 def _obstacle(node: ir.Node, how: NodeQuantization, activations: tuple[int, ...], weight: NDArray[Any] | None) -> str:

@@ -49,7 +49,7 @@ def search_ranges(
     table, chosen = ranges.table, dict(ranges.methods)
     best = sqnr(chosen)
     for number, name in enumerate(table):
-        if name in ranges.given:
+        if name in ranges.given or not table[name].count:
             continue
         stage(f"range search: tensor {number + 1} of {len(table)}")
         tried = [ranges.quant_params(name, scheme, method)]

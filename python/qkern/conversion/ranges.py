@@ -14,7 +14,7 @@ from .plan import Plan
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["RangeTable", "choose_params", "is_redundant", "union"]
+__all__ = ["RangeTable", "choose_params", "is_redundant", "own_params", "union"]
 
 
 class RangeTable(Protocol):
@@ -31,7 +31,7 @@ def choose_params(plan: Plan, table: RangeTable, scheme: Scheme, method: str) ->
     for value in plan.values():
         root = plan.groups.root(value)
         if root not in chosen:
-            chosen[root] = union([_own_params(source, table, scheme, method) for source in plan.sources(value)], scheme)
+            chosen[root] = union([own_params(source, table, scheme, method) for source in plan.sources(value)], scheme)
         chosen[value] = chosen[root]
     return chosen
 
@@ -61,7 +61,9 @@ def is_redundant(activation: ir.Node, params: QuantParams) -> bool:
     )
 
 
-def _own_params(value: ir.Value, table: RangeTable, scheme: Scheme, method: str) -> QuantParams:
+def own_params(value: ir.Value, table: RangeTable, scheme: Scheme, method: str) -> QuantParams:
+    """Parameters of one value by itself: a constant's from its extremes, else what calibration says. Raises ValueError
+    naming the value where that says nothing fit."""
     constant = constant_of(value)
     if constant is not None:
         return quant_params(constant.min(initial=0), constant.max(initial=0), scheme)

@@ -23,6 +23,7 @@ from .adaround import round_weights
 from .bias_correction import correct_biases
 from .convert import convert, prepared
 from .cross_layer_equalization import Equalized, equalize, observe_channels
+from .exclusions import Exclude, Exclusions
 from .input_grid import InputGrid, find_grids, move_inputs, restore_inputs
 from .plan import Plan, make_plan
 from .range_search import ChosenRanges, search_ranges
@@ -95,13 +96,13 @@ class _Trial:
         model: ir.Model,
         samples: Sequence[Feed],
         target: Target,
-        exclude: Collection[str],
+        exclude: Exclude,
         execution: Execution,
         stage: Stage,
         count: Callable[[Feed], int],
     ) -> None:
         self.target, self.execution, self.stage, self.count = target, execution, stage, count
-        self.exclude = {exclude} if isinstance(exclude, str) else set(exclude)
+        self.exclude = Exclusions.of(exclude)
         self.reports: list[CorrectionReport] = []
         self._judges = self.with_outputs(model, samples)
 
@@ -138,7 +139,7 @@ class _Trial:
             state.ranges,
             self.target,
             method=state.method,
-            exclude={*self.exclude, *without},
+            exclude=self.exclude.also(without),
             weights=state.weights,
             float_outputs=state.float_outputs,
         )
@@ -165,7 +166,7 @@ def refine(
     *,
     method: str,
     method_is_free: bool,
-    exclude: Collection[str],
+    exclude: Exclude,
     effort: str,
     recalibrate: Callable[[ir.Model], CalibrationTable],
     count: Callable[[Feed], int],
@@ -221,7 +222,7 @@ def refine(
     )
 
 
-def _planned(model: ir.Model, exclude: Collection[str]) -> tuple[ir.Model, Plan]:
+def _planned(model: ir.Model, exclude: Exclude) -> tuple[ir.Model, Plan]:
     copy = prepared(model)
     return copy, make_plan(copy, exclude)
 
@@ -305,7 +306,7 @@ class _Layers:
         weights = rounding(self)
 
         def with_biases(without: Collection[str]) -> ir.Model:
-            model, plan = _planned(self._model, {*self._trial.exclude, *without})
+            model, plan = _planned(self._model, self._trial.exclude.also(without))
             correct_biases(model, list(plan.layers.values()), weights, self.moments)
             return model
 

@@ -41,13 +41,17 @@ class CorrectionReport:
 @dataclass(frozen=True)
 class ConversionReport:
     """Every node that computes floats, in the order of the graph; integer shape arithmetic isn't listed. `notes` say
-    what holds for the whole model."""
+    what holds for the whole model, `warnings` what has been lost: the outputs were compared with the float model's on
+    `judged` samples (0: there were none), where all of them together have an SQNR of `sqnr_db`."""
 
     target: str
     method: str
     layers: tuple[LayerReport, ...]
     corrections: tuple[CorrectionReport, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    judged: int = 0
+    sqnr_db: float | None = None
 
     @property
     def quantized(self) -> tuple[LayerReport, ...]:

@@ -26,7 +26,7 @@ class Add(Operator):
     op_type = "Add"
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
-        return NodeQuantization((0, 1))
+        return NodeQuantization((0, 1), sums=True)
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
         a, b = node.inputs[0], node.inputs[1]

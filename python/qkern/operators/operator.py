@@ -24,7 +24,8 @@ class NodeQuantization:
     `activations` are the indices of inputs that carry data, quantized per tensor. `weight` is the index of a constant
     input quantized to int8 with one scale per index of axis `weight_axis`; `bias` that of a constant quantized to
     int32 with scale x_scale * weight_scale. With `shares_params` the node only moves or selects values, so output and
-    inputs have the same scale and zero point.
+    inputs have the same scale and zero point. With `sums` the output is the sum of its inputs, each of which has to
+    reach beyond the output's steps to be seen in it.
     """
 
     activations: tuple[int, ...]
@@ -32,6 +33,7 @@ class NodeQuantization:
     weight_axis: int | None = None
     bias: int | None = None
     shares_params: bool = False
+    sums: bool = False
 
 
 class Unsupported(Exception):

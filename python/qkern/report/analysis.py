@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, Sampling, calibrate
 from ..conversion import ChosenRanges, convert, tensors_to_observe
 from ..conversion.convert import prepared
+from ..conversion.exclusions import Exclude, fuse_excluding
 from ..conversion.plan import Layer, make_plan
+from ..conversion.unfit import unfit
 from ..conversion.windows import weight_rows
-from ..fusion import fuse
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..runtime.session import Execution
 from ..target import Target, get_target
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..calibration.data import Data, Feed
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
-__all__ = ["Analysis", "LayerError", "analyze", "measure_layers"]
+__all__ = ["Analysis", "LayerError", "alone_errors", "analyze", "measure_layers"]
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,13 @@ def analyze(
     Takes a run over these samples per layer. Raises as `quantize_model` does.
     """
     preset = get_target(target)
+    method = preset.method if method is None else method
     graph = load_model(model, external_data)
     fix_defaults(graph)
-    fuse(graph)
+    _, excluded = fuse_excluding(graph, exclude)
     cut = Sampling.of(graph, sampling)
     kept = KeptSamples.of(cut, samples)
-    tensors = tensors_to_observe(graph, exclude)
+    tensors = tensors_to_observe(graph, excluded)
     table = calibrate(
         graph,
         data,
@@ -118,11 +120,11 @@ def analyze(
         keep=kept,
         samples=cut.samples,
     )
-    excluded = {exclude} if isinstance(exclude, str) else set(exclude)
+    excluded = excluded.also(unfit(make_plan(prepared(graph), excluded), table, preset.activation, method))
 
     def with_left(names: Collection[str]) -> tuple[ir.Model, Any]:
         ranges = ChosenRanges(table)
-        return convert(graph, ranges, preset, method=method, exclude={*excluded, *names})
+        return convert(graph, ranges, preset, method=method, exclude=excluded.also(names))
 
     found = measure_layers(
         graph, kept, with_left, exclude=excluded, execution=Execution(num_threads, fallback), stage=stage
@@ -135,11 +137,50 @@ def measure_layers(
     feeds: Iterable[Feed],
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
-    exclude: Collection[str] = (),
+    exclude: Exclude = (),
     execution: Execution = Execution(),
     stage: Callable[[str], object] | None = None,
 ) -> Analysis:
     """The errors of the float `model`'s layers; `with_left(names)` is its int8 form with these nodes in float."""
+    say = stage if stage is not None else (lambda name: None)
+    model = prepared(model)
+    feeds = list(feeds)
+    session = execution.session(model)
+    expected = [session.run(None, feed) for feed in feeds]
+    whole, _ = with_left(())
+    total = _deviation(execution.session(whole), feeds, expected)
+    alone = alone_errors(model, feeds, with_left, exclude=exclude, execution=execution, stage=say)
+    say("error accumulated up to each layer")
+    accumulated = _accumulated(model, whole, [layer for layer, _ in alone], feeds, execution)
+    errors = []
+    for layer, deviation in alone:
+        so_far = accumulated[str(layer.outputs[0].name)]
+        errors.append(
+            LayerError(
+                str(layer.node.name),
+                layer.node.op_type,
+                deviation.sqnr_db,
+                so_far.sqnr_db,
+                so_far.cosine,
+                weight_ratio(layer),
+            )
+        )
+    samples = sum(max((len(array) for array in feed.values() if array.ndim), default=1) for feed in feeds)
+    return Analysis(tuple(errors), total.sqnr_db, total.cosine, samples)
+
+
+def alone_errors(
+    model: ir.Model,
+    feeds: Iterable[Feed],
+    with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
+    *,
+    exclude: Exclude = (),
+    execution: Execution = Execution(),
+    stage: Callable[[str], object] | None = None,
+    of: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]] = list,
+) -> list[tuple[Layer, Deviation]]:
+    """The layers of the float `model` that compute, and how far `of(outputs)` is off with each of them alone in int8;
+    else as `measure_layers`."""
     say = stage if stage is not None else (lambda name: None)
     model = prepared(model)
     plan = make_plan(model, exclude)
@@ -149,29 +190,14 @@ def measure_layers(
     names = [str(node.name) for node in model.graph if node.name and node not in moves]
     feeds = list(feeds)
     session = execution.session(model)
-    expected = [session.run(None, feed) for feed in feeds]
-    whole, _ = with_left(())
-    total = _deviation(execution.session(whole), feeds, expected)
-    say("error accumulated up to each layer")
-    accumulated = _accumulated(model, whole, layers, feeds, execution)
-    errors = []
+    expected = [list(of(session.run(None, feed))) for feed in feeds]
+    found = []
     for number, layer in enumerate(layers):
         say(f"layer {number + 1} of {len(layers)} alone")
         own = {str(layer.node.name), *(str(node.name) for node in (layer.activation,) if node is not None)}
         alone, _ = with_left([name for name in names if name not in own])
-        so_far = accumulated[str(layer.outputs[0].name)]
-        errors.append(
-            LayerError(
-                str(layer.node.name),
-                layer.node.op_type,
-                _deviation(execution.session(alone), feeds, expected).sqnr_db,
-                so_far.sqnr_db,
-                so_far.cosine,
-                weight_ratio(layer),
-            )
-        )
-    samples = sum(max((len(array) for array in feed.values() if array.ndim), default=1) for feed in feeds)
-    return Analysis(tuple(errors), total.sqnr_db, total.cosine, samples)
+        found.append((layer, _deviation(execution.session(alone), feeds, expected, of)))
+    return found
 
 
 def weight_ratio(layer: Layer) -> float | None:
@@ -183,10 +209,15 @@ def weight_ratio(layer: Layer) -> float | None:
     return float(reach.max() / reach[reach > 0].min()) if reach.any() else 1.0
 
 
-def _deviation(session: Session, feeds: list[Feed], expected: list[list[NDArray[Any]]]) -> Deviation:
+def _deviation(
+    session: Session,
+    feeds: list[Feed],
+    expected: list[list[NDArray[Any]]],
+    of: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]] = list,
+) -> Deviation:
     deviation = Deviation()
     for feed, references in zip(feeds, expected, strict=True):
-        for reference, output in zip(references, session.run(None, feed), strict=True):
+        for reference, output in zip(references, of(session.run(None, feed)), strict=True):
             if reference.dtype.kind == "f":
                 deviation.add(reference, output)
     return deviation

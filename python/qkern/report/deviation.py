@@ -26,10 +26,11 @@ class Deviation:
         if reference.shape != other.shape:
             raise ValueError(f"shapes differ: {reference.shape} and {other.shape}")
         f, q = reference.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-        self._reference += float(f @ f)
-        self._other += float(q @ q)
-        self._product += float(f @ q)
-        self._difference += float((f - q) @ (f - q))
+        # Not the dot product of a BLAS, which adds up in another order on another processor.
+        self._reference += float(np.square(f).sum())
+        self._other += float(np.square(q).sum())
+        self._product += float((f * q).sum())
+        self._difference += float(np.square(f - q).sum())
 
     @property
     def sqnr_db(self) -> float:

@@ -27,6 +27,8 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         _summary(described),
+        _list("Notes", described["notes"]),
+        _list("Warnings", described["warnings"]),
         _table(
             "Corrections",
             "SQNR of the outputs on samples that it was not fitted to; each starts from what was kept before it.",
@@ -107,6 +109,12 @@ def _summary(described: Mapping[str, Any]) -> str:
 def _section(title: str, words: str, content: str) -> str:
     text = f"<p>{words}</p>" if words else ""
     return f"<section><h2>{escape(title)}</h2>{text}{content}</section>"
+
+
+def _list(title: str, lines: Sequence[str]) -> str:
+    return (
+        _section(title, "", "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in lines) + "</ul>") if lines else ""
+    )
 
 
 def _table(title: str, words: str, heads: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..conversion.convert import prepared
+from ..conversion.exclusions import Exclude
 from ..conversion.plan import make_plan
 from ..conversion.windows import weight_rows
 
@@ -34,13 +34,13 @@ class WeightRanges:
         return self.before != self.after
 
 
-def weight_ranges(before: ir.Model, after: ir.Model, exclude: Collection[str] = ()) -> tuple[WeightRanges, ...]:
+def weight_ranges(before: ir.Model, after: ir.Model, exclude: Exclude = ()) -> tuple[WeightRanges, ...]:
     """Those of the layers that conversion takes, in the order of the graph; `after` is `before` with other weights."""
     old, new = _reaches(before, exclude), _reaches(after, exclude)
     return tuple(WeightRanges(*key, reach, new[key]) for key, reach in old.items() if key in new)
 
 
-def _reaches(model: ir.Model, exclude: Collection[str]) -> dict[tuple[str, str], tuple[float, ...]]:
+def _reaches(model: ir.Model, exclude: Exclude) -> dict[tuple[str, str], tuple[float, ...]]:
     found = {}
     for layer in make_plan(prepared(model), exclude).layers.values():
         rows = weight_rows(layer)
