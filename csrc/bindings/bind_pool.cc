@@ -67,12 +67,12 @@ py::object run_average(const py::array& input, DType dtype, const Call& call, bo
   return output.finish();
 }
 
-py::object average_pool(const py::array& x, const py::object& kernel, const py::object& strides, const py::object& padding, bool count_include_pad,
-                        const std::string& layout, double x_scale, std::int64_t x_zero, double y_scale, std::int64_t y_zero, const py::object& dtype,
-                        const py::object& out) {
+py::object average_pool(const py::array& x, const py::object& kernel, const py::object& strides, const py::object& padding,
+                        const py::object& dilations, bool count_include_pad, const std::string& layout, double x_scale, std::int64_t x_zero,
+                        double y_scale, std::int64_t y_zero, const py::object& dtype, const py::object& out) {
   const DType x_type = dtype_of(x, "x", pooled);
   const py::array input = contiguous(x);
-  const Call call = call_of(shape_of(input), kernel, strides, padding, py::int_(1), layout);
+  const Call call = call_of(shape_of(input), kernel, strides, padding, dilations, layout);
   return run_average(input, x_type, call, count_include_pad, x_scale, x_zero, y_scale, y_zero, dtype, out);
 }
 
@@ -104,8 +104,9 @@ Args:
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
   m.def("average_pool", &average_pool, py::arg("x"), py::kw_only(), py::arg("kernel"), py::arg("strides") = 1, py::arg("padding") = 0,
-        py::arg("count_include_pad") = false, py::arg("layout") = "NCHW", py::arg("x_scale") = 1.0, py::arg("x_zero_point") = 0,
-        py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0, py::arg("dtype") = py::none(), py::arg("out") = py::none(),
+        py::arg("dilations") = 1, py::arg("count_include_pad") = false, py::arg("layout") = "NCHW", py::arg("x_scale") = 1.0,
+        py::arg("x_zero_point") = 0, py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0, py::arg("dtype") = py::none(),
+        py::arg("out") = py::none(),
         R"(Mean of each window, as ONNX AveragePool.
 
 Codes: y = saturate(round_half_even(sum(x - x_zero_point) * (x_scale / (y_scale * count))) + y_zero_point), the sum
@@ -114,7 +115,7 @@ window with count_include_pad.
 
 Args:
     x: int8, uint8 or float32 images in `layout`, 1 to 3 spatial axes.
-    kernel, strides: an int, or one int per spatial axis.
+    kernel, strides, dilations: an int, or one int per spatial axis.
     padding: as conv().
     dtype: of the result; default: x's.
     out: where the result goes.

@@ -109,6 +109,7 @@ def average_pool(
     kernel: Ints,
     strides: Ints = 1,
     padding: Padding = 0,
+    dilations: Ints = 1,
     count_include_pad: bool = False,
     layout: Layout = "NCHW",
     x_scale: float = 1.0,

@@ -12,6 +12,7 @@ from onnx_text import f32, graph, network, run_as_written
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric"]
 ROUNDING = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 SCALES = [[2.0, 3.0], [0.5, 0.4], [1.3, 0.7], [2.5, 1.0], [0.2, 3.7]]
+WHOLE = [[2.0, 0.4], [1.0, 3.0]]  # sizes before they are rounded down
 SIZES = [[14, 15], [3, 2], [1, 9], [7, 12]]
 
 
@@ -30,7 +31,8 @@ def test_modes(same_as_onnxruntime, rng, mode, coordinates):
     variants = [{"nearest_mode": rounding} for rounding in ROUNDING] if mode == "nearest" else [{}]
     if mode == "cubic":
         variants = [{"cubic_coeff_a": a, "exclude_outside": flag} for a, flag in ((-0.75, 0), (-0.5, 1))]
-    operands = [*(scaled(x, scales) for scales in SCALES), *(sized(x, sizes) for sizes in SIZES)]
+    by = WHOLE if coordinates in ("align_corners", "pytorch_half_pixel") else SCALES
+    operands = [*(scaled(x, scales) for scales in by), *(sized(x, sizes) for sizes in SIZES)]
     for more, (inputs, constants) in itertools.product(variants, operands):
         how = {"mode": mode, "coordinate_transformation_mode": coordinates, **more}
         opset = 21 if coordinates == "half_pixel_symmetric" or constants == [2] else 13
@@ -142,6 +144,7 @@ def test_images_of_any_size(rng):
         ('mode="bicubic"', "no kernel knows"),
         ('coordinate_transformation_mode="tf_crop_and_resize"', "region"),
         ("axes=[2]", "one for each of its axes"),
+        ('coordinate_transformation_mode="align_corners"', "no whole sizes"),
     ],
 )
 def test_what_is_not_covered_says_why(attributes, reason):
@@ -149,7 +152,7 @@ def test_what_is_not_covered_says_why(attributes, reason):
     from qkern.operators import Unsupported, get_operator
 
     proto = graph(
-        f"(float[1, 2, 4, 4] x) => (float[] y) {{ y = Resize<{attributes}>(x, , s) }}", s=np.float32([1, 1, 2, 0.5])
+        f"(float[1, 2, 4, 4] x) => (float[] y) {{ y = Resize<{attributes}>(x, , s) }}", s=np.float32([1, 1, 2, 0.7])
     )
     (node,) = ir.from_proto(proto).graph
     operator = get_operator("Resize")

@@ -60,12 +60,13 @@ def _pool(
     spatial = x.shape[1:-1]
     padding = window.padding_for(spatial)
     border = padding if isinstance(window.padding, str) else window.padding
-    if len(spatial) <= KERNEL_AXES and max(window.dilations) == 1 and (padding == border or not include):
+    if len(spatial) <= KERNEL_AXES and (padding == border or not include):
         return _core.average_pool(
             x,
             kernel=window.kernel,
             strides=window.strides,
             padding=padding,
+            dilations=window.dilations,
             count_include_pad=include,
             layout="NHWC",
             out=out,

@@ -88,23 +88,28 @@ def _pool_with_indices(x: NDArray[Any], *, window: Window, by_columns: bool) -> 
     """x channels first. The first of several equal numbers counts, and only the pixels of the image. Indices are those
     of the flat x, with the spatial axes in reverse order with `by_columns`."""
     batch, channels, *spatial = x.shape
-    x = np.moveaxis(x, 1, -1)
+    x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
     order = "F" if by_columns else "C"
     pixels = np.arange(math.prod(spatial), dtype=np.int64).reshape(spatial, order=order)[None, ..., None]  # type: ignore[call-overload]
     padding = window.padding_for(spatial)
+    borders = any(map(any, padding))
+    has_nan = x.dtype.kind == "f" and bool(np.isnan(x).any())
     largest, at = None, None
     places = taps(pixels, window, padding, -1)
     for (_, each), (_, place) in zip(taps(x, window, padding, _lowest(x.dtype)), places, strict=True):
         if largest is None or at is None:
             largest, at = each.copy(), np.broadcast_to(place, each.shape).copy()
             continue
-        better = ((each > largest) | (each != each) & (largest == largest) | (at < 0)) & (place >= 0)
+        better = each > largest
+        if has_nan:  # wins, as in the kernel without indices
+            better |= (each != each) & (largest == largest)
+        if borders:
+            better = (better | (at < 0)) & (place >= 0)
         np.copyto(largest, each, where=better)
         np.copyto(at, place, where=better)
     assert largest is not None
     assert at is not None
-    planes = np.arange(batch * channels, dtype=np.int64).reshape(batch, *[1] * len(spatial), channels)
-    at += planes * math.prod(spatial)
+    at += np.arange(batch * channels, dtype=np.int64).reshape(batch, *[1] * len(spatial), channels) * math.prod(spatial)
     return np.ascontiguousarray(np.moveaxis(largest, -1, 1)), np.ascontiguousarray(np.moveaxis(at, -1, 1))
 
 

@@ -1,7 +1,7 @@
 """What the pools have in common: their window, the parameters of kernels on codes, and windows in NumPy.
 
-The kernels of `_core` have 1 to 3 spatial axes, windows that end at the padding, and means without dilation. What else
-ONNX defines goes tap by tap through NumPy: exact sums in integers, float sums in the order of the window, as there.
+The kernels of `_core` have 1 to 3 spatial axes, and means of windows that end at the padding. What else ONNX defines
+goes tap by tap through NumPy: exact sums in integers, float sums in the order of the window, as there.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Resize"]
 
 _BLOCK = 1 << 16  # elements
+_OF_WHOLE_SIZES = frozenset(
+    {"align_corners", "pytorch_half_pixel", "tf_crop_and_resize"}
+)  # coordinates by the new size
 # An axis of an array, what is read along it, with what weights (None: moved), and what lies outside.
 _Step = tuple[int, NDArray[np.intp], "NDArray[np.float32] | None", NDArray[np.bool_]]
 
@@ -218,6 +221,8 @@ def _resizing(node: ir.Node, rank: int) -> _Resizing:
         raise Unsupported(f"no kernel knows mode {mode!r}, {coordinates!r}, {rounding!r}, {policy!r}")
     if scales is not None and not (np.isfinite(scales) & (scales > 0)).all():
         raise Unsupported("its scales are not positive")
+    if coordinates in _OF_WHOLE_SIZES and scales is not None and not _are_whole(node, axes, scales):
+        raise Unsupported(f"{coordinates} by scales that give no whole sizes, on which ONNX and its runtimes disagree")
     shrinks = scales is None or bool((scales < 1).any())
     if number("antialias", 0) and mode != "nearest" and shrinks:
         raise Unsupported("antialias has no kernel")
@@ -240,3 +245,15 @@ def _resizing(node: ir.Node, rank: int) -> _Resizing:
         None if sizes is None else tuple(int(size) for size in sizes),
         tuple(regions),
     )
+
+
+def _are_whole(node: ir.Node, axes: Sequence[int], scales: NDArray[Any]) -> bool:
+    """Whether the scaled sizes are known to be whole before they are rounded down."""
+    x = node.inputs[0]
+    shape = None if x is None or x.shape is None else tuple(x.shape)
+    for axis, scale in zip(axes, scales, strict=True):
+        size = None if shape is None else shape[axis]
+        scaled = scale if not isinstance(size, int) else np.float32(size) * scale
+        if scaled != np.floor(scaled):
+            return False
+    return True
