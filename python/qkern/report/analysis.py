@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..calibration.data import Data, Feed
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
-__all__ = ["Analysis", "LayerError", "alone_errors", "analyze", "measure_layers"]
+__all__ = ["Analysis", "LayerError", "analyze", "errors_of_layers", "measure_layers"]
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,18 @@ def measure_layers(
     expected = [session.run(None, feed) for feed in feeds]
     whole, _ = with_left(())
     total = _deviation(execution.session(whole), feeds, expected)
-    alone = alone_errors(model, feeds, with_left, exclude=exclude, execution=execution, stage=say)
+    layers, measure = errors_of_layers(model, feeds, with_left, exclude=exclude, execution=execution)
     say("error accumulated up to each layer")
-    accumulated = _accumulated(model, whole, [layer for layer, _ in alone], feeds, execution)
+    accumulated = _accumulated(model, whole, layers, feeds, execution)
     errors = []
-    for layer, deviation in alone:
+    for number, layer in enumerate(layers):
+        say(f"layer {number + 1} of {len(layers)} alone")
         so_far = accumulated[str(layer.outputs[0].name)]
         errors.append(
             LayerError(
                 str(layer.node.name),
                 layer.node.op_type,
-                deviation.sqnr_db,
+                measure([layer]).sqnr_db,
                 so_far.sqnr_db,
                 so_far.cosine,
                 weight_ratio(layer),
@@ -169,35 +170,31 @@ def measure_layers(
     return Analysis(tuple(errors), total.sqnr_db, total.cosine, samples)
 
 
-def alone_errors(
+def errors_of_layers(
     model: ir.Model,
-    feeds: Iterable[Feed],
+    feeds: Sequence[Feed],
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
     exclude: Exclude = (),
     execution: Execution = Execution(),
-    stage: Callable[[str], object] | None = None,
     of: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]] = list,
-) -> list[tuple[Layer, Deviation]]:
-    """The layers of the float `model` that compute, and how far `of(outputs)` is off with each of them alone in int8;
-    else as `measure_layers`."""
-    say = stage if stage is not None else (lambda name: None)
+) -> tuple[list[Layer], Callable[[Iterable[Layer]], Deviation]]:
+    """The layers of the float `model` that compute, and a function that tells how far `of(outputs)` is off with some of
+    them in int8 and all others in float; else as `measure_layers`."""
     model = prepared(model)
     plan = make_plan(model, exclude)
-    layers = [layer for layer in plan.layers.values() if not layer.shares_params]
     # What only moves values follows its neighbours, in int8 next to int8.
     moves = {layer.node for layer in plan.layers.values() if layer.shares_params}
     names = [str(node.name) for node in model.graph if node.name and node not in moves]
-    feeds = list(feeds)
     session = execution.session(model)
     expected = [list(of(session.run(None, feed))) for feed in feeds]
-    found = []
-    for number, layer in enumerate(layers):
-        say(f"layer {number + 1} of {len(layers)} alone")
-        own = {str(layer.node.name), *(str(node.name) for node in (layer.activation,) if node is not None)}
-        alone, _ = with_left([name for name in names if name not in own])
-        found.append((layer, _deviation(execution.session(alone), feeds, expected, of)))
-    return found
+
+    def measure(some: Iterable[Layer]) -> Deviation:
+        own = {str(node.name) for layer in some for node in (layer.node, layer.activation) if node is not None}
+        model, _ = with_left([name for name in names if name not in own])
+        return _deviation(execution.session(model), feeds, expected, of)
+
+    return [layer for layer in plan.layers.values() if not layer.shares_params], measure
 
 
 def weight_ratio(layer: Layer) -> float | None:
@@ -211,7 +208,7 @@ def weight_ratio(layer: Layer) -> float | None:
 
 def _deviation(
     session: Session,
-    feeds: list[Feed],
+    feeds: Sequence[Feed],
     expected: list[list[NDArray[Any]]],
     of: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]] = list,
 ) -> Deviation:

@@ -8,7 +8,8 @@ large in each channel, so that where signals fade from channel to channel (score
 show) the last of them are below it in any int8 model. These are let pass: channels below 10 dB that are reached from
 those above it in steps of no more than 24 dB. Boxes in pixels beside scores below 1 are further apart.
 
-What costs most is measured as `analyze` does it: the layers alone in int8, on what has collapsed.
+What costs most is measured as `analyze` does it, on what has collapsed: layers in int8, all others in float. Of many
+layers, halves first: that with the lower SQNR is halved again, until there are few, each of which runs alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..conversion.exclusions import Exclude, Exclusions
 from ..runtime.session import Execution
-from .analysis import alone_errors
+from .analysis import errors_of_layers
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,6 +38,7 @@ _LEAST = 10.0  # dB, of an output or a channel
 _LEAST_OF_ALL = 15.0
 _NEIGHBOUR = 24.0
 _ALIKE = 6.0
+_FEW = 8  # layers
 _STEPS = 127  # a spread of less than 1 / 127 of the largest magnitude is within an 8-bit step
 
 
@@ -94,15 +96,15 @@ def judged(
     warnings: list[str] = []
     chosen: list[tuple[int, int | None, list[int]]] = []  # output, axis, channels: what has collapsed
     signal = noise = 0.0
-    judged = []
+    compared = []
     for index, name in enumerate(names):
         arrays = [(float_[index], int8[index]) for float_, int8 in pairs]
-        if any(f.dtype.kind != "f" for f, _ in arrays):
+        if any(not isinstance(f, np.ndarray) or f.dtype.kind != "f" for f, _ in arrays):
             continue
         if any(f.shape != q.shape for f, q in arrays):
             warnings.append(f"output {name!r} is not judged: its shape is another one in int8")
             continue
-        judged.append(index)
+        compared.append(index)
         whole = _figures(arrays, None)
         signal, noise = signal + float(whole.signal[0]), noise + float(whole.noise[0])
         axis = _channel_axis([f.shape for f, _ in arrays])
@@ -113,14 +115,16 @@ def judged(
         elif axis is not None:
             channels = _collapsed_channels(_figures(arrays, axis))
             if channels:
-                count = arrays[0][0].shape[axis]
+                size = arrays[0][0].shape[axis]
                 which = ", ".join(map(str, channels[:3])) + (", ..." if len(channels) > 3 else "")
-                warnings.append(f"output {name!r}: {len(channels)} of {count} channels have collapsed ({which})")
+                warnings.append(f"output {name!r}: {len(channels)} of {size} channels have collapsed ({which})")
                 chosen.append((index, axis, channels))
-    total = math.inf if not noise or not signal else 10 * math.log10(signal / noise)
+    total = math.inf
+    if noise and signal:
+        total = 10 * math.log10(signal / noise) if math.isfinite(noise) else -math.inf
     if total < _LEAST_OF_ALL:
         warnings.append(f"SQNR of the outputs is {total:.1f} dB")
-        chosen = chosen or [(index, None, []) for index in judged]
+        chosen = chosen or [(index, None, []) for index in compared]
     if chosen:
 
         def collapsed(outputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -130,20 +134,21 @@ def judged(
             ]
 
         in_float = [layer.name for layer in report.left_float]
-        costs = alone_errors(
-            model,
-            feeds,
-            with_left,
-            exclude=Exclusions.of(exclude).also(in_float),
-            execution=execution,
-            stage=stage,
-            of=collapsed,
+        layers, measure = errors_of_layers(
+            model, feeds, with_left, exclude=Exclusions.of(exclude).also(in_float), execution=execution, of=collapsed
         )
-        if costs:
-            layer, worst = min(costs, key=lambda cost: cost[1].sqnr_db)
+        if layers:
+            if stage is not None:
+                stage("what costs most")
+            while len(layers) > _FEW:
+                middle = len(layers) // 2
+                layers = min(layers[:middle], layers[middle:], key=lambda half: measure(half).sqnr_db)
+            costs = {layer.outputs[0].name: (measure([layer]).sqnr_db, layer.node) for layer in layers}
+            tensor = min(costs, key=lambda name: costs[name][0])
+            alone, node = costs[tensor]
             warnings.append(
-                f"{layer.outputs[0].name!r} costs most: {worst.sqnr_db:.1f} dB with {layer.node.op_type} "
-                f"{layer.node.name!r} alone in int8; leave it in float (exclude), or as much as it takes (budget)"
+                f"{tensor!r} costs most: {alone:.1f} dB with {node.op_type} {node.name!r} alone in int8; leave it in "
+                "float (exclude), or as much as it takes (budget)"
             )
     return replace(report, warnings=(*report.warnings, *warnings), judged=sum(map(count, feeds)), sqnr_db=total)
 
