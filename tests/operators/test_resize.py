@@ -138,21 +138,21 @@ def test_images_of_any_size(rng):
 
 
 @pytest.mark.parametrize(
-    ("attributes", "reason"),
+    ("attributes", "scale", "reason"),
     [
-        ('mode="linear", antialias=1', "antialias"),
-        ('mode="bicubic"', "no kernel knows"),
-        ('coordinate_transformation_mode="tf_crop_and_resize"', "region"),
-        ("axes=[2]", "one for each of its axes"),
-        ('coordinate_transformation_mode="align_corners"', "no whole sizes"),
+        ('mode="linear", antialias=1', 0.5, "antialias"),
+        ('mode="bicubic"', 0.5, "no kernel knows"),
+        ('coordinate_transformation_mode="tf_crop_and_resize"', 0.5, "region"),
+        ("axes=[2]", 0.5, "one for each of its axes"),
+        ('coordinate_transformation_mode="align_corners"', 0.7, "no whole sizes"),
     ],
 )
-def test_what_is_not_covered_says_why(attributes, reason):
+def test_what_is_not_covered_says_why(attributes, scale, reason):
     import onnx_ir as ir
     from qkern.operators import Unsupported, get_operator
 
     proto = graph(
-        f"(float[1, 2, 4, 4] x) => (float[] y) {{ y = Resize<{attributes}>(x, , s) }}", s=np.float32([1, 1, 2, 0.7])
+        f"(float[1, 2, 4, 4] x) => (float[] y) {{ y = Resize<{attributes}>(x, , s) }}", s=np.float32([1, 1, 2, scale])
     )
     (node,) = ir.from_proto(proto).graph
     operator = get_operator("Resize")
