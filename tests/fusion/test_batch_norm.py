@@ -122,6 +122,20 @@ def test_a_weight_that_is_an_input_forbids_it(check, ops, rng):
     assert report[0].reason == "'w' is not constant"
 
 
+def test_training_mode_forbids_it(rng):
+    """Before opset 14 the number of outputs says so; ONNX Runtime refuses such a node."""
+    import onnx_ir as ir
+    from onnx_text import graph
+    from qkern.fusion import fuse
+
+    text = """(float[N,4,6,6] x) => (float[N,8,6,6] y) {
+        c = Conv(x, w)
+        y, m, v, sm, sv = BatchNormalization(c, gamma, beta, mean, var)
+    }"""
+    model = ir.from_proto(graph(text, 13, w=f32(rng, 8, 4, 1, 1), **norm_arrays(rng, 8)))
+    assert [fused.reason for fused in fuse(model)] == ["the batch normalization is in training mode"]
+
+
 def test_two_convs_with_one_weight(check, ops, rng):
     model, report = check(
         """(float[N,4,6,6] x) => (float[N,4,2,2] y) {

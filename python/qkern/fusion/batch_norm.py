@@ -50,7 +50,8 @@ def _obstacle(linear: ir.Node, norm: ir.Node) -> str:
     between = linear.outputs[0]
     if len(between.uses()) > 1 or between.is_graph_output():
         return f"{between.name!r} is read by more than the batch normalization"
-    if norm.attributes.get_int("training_mode", 0) or any(output.uses() for output in norm.outputs[1:]):
+    # Before opset 14 having statistics as outputs, read or not, is what training mode was.
+    if norm.attributes.get_int("training_mode", 0) or any(output.name for output in norm.outputs[1:]):
         return "the batch normalization is in training mode"
     for value in (linear.inputs[1], *linear.inputs[2:3], *norm.inputs[1:5]):
         if value is None:
