@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .activation import activation_bounds, activation_of
+from .affine import fold_affine
 from .batch_norm import fold_batch_norm
 from .clean import clean, infer_shapes, sweep
 from .constant import constant_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PASSES", "Fused", "activation_bounds", "activation_of", "constant_of", "fuse"]
 
-PASSES = (merge_slices, merge_matmul_add, merge_pads, fold_batch_norm, pool_means, merge_activations)
+PASSES = (merge_slices, merge_matmul_add, merge_pads, fold_batch_norm, fold_affine, pool_means, merge_activations)
 
 
 def fuse(model: ir.Model) -> list[Fused]:
