@@ -235,12 +235,11 @@ def quantize_model(
         measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
         least = budget if budget is not None else 1 - (max_drop or 0.0)
         result = _within_budget(result, base, excluded, without, measure, least, sampling, stage)
-    feeds = list(kept)
     report = judged(
         result.report,
         graph,
         result.model,
-        feeds[:: max(-(-len(feeds) // 2), 1)],
+        kept.few(_JUDGED),
         without,
         exclude=excluded,
         count=sampling.count,

@@ -224,6 +224,17 @@ def test_kept_samples_of_different_shapes_are_joined_with_their_likes():
     assert [feed["x"].shape for part in kept.split(3) for feed in part] == [(2, 4), (2, 5), (2, 4)]
 
 
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize(("seen", "step"), [(1, 1), (5, 1), (8, 1), (9, 2), (20, 3)])
+def test_a_few_of_the_kept_samples_are_spread_over_all(cut, seen, step):
+    kept = KeptSamples(batch=4, cut=cut)
+    for number in range(seen):
+        kept.add({"x": np.full((1, 2), number)})
+    feeds = [feed["x"][:, 0].tolist() for feed in kept.few(8)]
+    assert [number for feed in feeds for number in feed] == list(range(0, seen, step))
+    assert max(map(len, feeds)) <= (4 if cut else 1)
+
+
 def test_samples_to_fit_to_and_to_judge_by_are_not_the_same():
     x, kept = np.arange(20, dtype=np.float32).reshape(20, 1), KeptSamples()
     for part in np.split(x, [7, 8]):

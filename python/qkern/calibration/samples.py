@@ -84,6 +84,11 @@ class KeptSamples:
         """The samples, a batch of one shape at a time where they have a sample axis."""
         return iter(self._batches(self._spread.kept))
 
+    def few(self, count: int) -> list[Feed]:
+        """At most `count` of the samples (of what can't be cut, feeds), evenly spread, a batch at a time."""
+        kept = self._spread.kept
+        return self._batches(kept[:: max(-(-len(kept) // count), 1)])
+
     def split(self, every: int) -> tuple[list[Feed], list[Feed]]:
         """All but every so many-th sample, and those: to fit to and to judge by. No sample is in both, unless there are
         too few for that."""
