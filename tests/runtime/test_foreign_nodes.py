@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import qkern
@@ -187,3 +189,23 @@ def test_what_onnxruntime_gets_wrong_it_is_not_given(op_type, onnxruntime):
     proto = graph(f"{inputs} => ({outputs[1]}) {{ {outputs[0]} = {node} }}", 23)
     with pytest.raises(ValueError, match=rf"node 'y' \({op_type}\) can't run: .*onnxruntime computes {op_type}"):
         qkern.Session(proto, fallback="onnxruntime")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_runs_foreign_steps(python, onnxruntime):
+    done = python(
+        """
+        import os, sys
+        sys.path.insert(0, "tests")
+        import numpy as np, qkern
+        from onnx_text import graph
+        session = qkern.Session(graph("(float[N, 512] x) => (float[N, 512] y) { y = Softsign(x) }"), num_threads=2)
+        x = np.ones((2048, 512), np.float32)
+        session.run(None, {"x": x})
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if (session.run(None, {"x": x})[0] == 0.5).all() else 1)
+        print(os.waitpid(child, 0)[1])
+        """
+    )
+    assert done.stdout.strip() == "0", done.stderr

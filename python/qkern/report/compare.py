@@ -152,8 +152,13 @@ def model_bytes(source: ModelSource) -> int:
 
 
 def steps_left_float(session: Session) -> tuple[str, ...]:
-    """Names of the steps of `session` that compute in float although its model is quantized."""
-    return tuple(step.name for step in session.steps if step.kind in ("float", "reference", "onnxruntime"))
+    """Names of the steps of `session` that compute in float although its model is quantized; where another library
+    does, with the library and the operators."""
+    return tuple(
+        step.name if step.kind == "float" else f"{step.name} ({step.op_type}, in {step.kind})"
+        for step in session.steps
+        if step.kind not in ("int8", "convert")
+    )
 
 
 def _refuse_other_inputs(ours: Sequence[InputSpec], theirs: Sequence[InputSpec]) -> None:

@@ -4,8 +4,9 @@ Two arrays share memory in the arena where the last step that reads one comes be
 array that may be a view of another counts as that one. Outputs of the graph are fresh arrays of every run.
 
 The record holds as long as every shape is the recorded one. Those that follow from the shapes of the feeds are; what a
-step without `takes_out` gives may have another, if that depends on values. So steps behind such a one compare the
-shapes they read with the recorded ones, and where they differ, the rest of the run does without the arena.
+step with neither `takes_out` nor `may_alias` gives may have another, if that depends on values. So steps behind such a
+one compare the shapes they read with the recorded ones, and where they differ, the rest of the run does without the
+arena.
 """
 
 from __future__ import annotations
@@ -24,10 +25,17 @@ __all__ = ["Frame", "Tap"]
 Tap = Callable[[str, NDArray[Any]], object]
 
 _ALIGNMENT = 64
-_Shapes: TypeAlias = "list[tuple[int, ...] | None]"
 _Call: TypeAlias = (
-    "tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...], NDArray[Any] | None, list[int], _Shapes | None]"
+    "tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...], NDArray[Any] | None, list[int], _Expected | None]"
 )
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What step number `step` reads, where that may differ from run to run."""
+
+    step: int
+    shapes: list[tuple[int, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,9 @@ class Frame:
         """Runs the steps as planned, and says how many: the next one reads a shape that isn't the recorded one."""
         if self._calls is None:
             return 0
-        for number, (compute, reads, write, writes, buffer, frees, shapes) in enumerate(self._calls):
-            if shapes is not None and shapes != [_shape(arrays[index]) for index in reads]:
-                return number
+        for compute, reads, write, writes, buffer, frees, expected in self._calls:
+            if expected is not None and expected.shapes != [_shape(arrays[index]) for index in reads]:
+                return expected.step
             if buffer is not None:
                 arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
             elif len(writes) == 1:
@@ -109,12 +117,12 @@ class Frame:
         calls = self._calls if start == 0 else None  # another start: where the plan ends
         roots = {index: index for index in range(len(arrays))}
         recorded: list[_Form | None] = [None] * len(self._steps)
-        all_shapes: list[_Shapes | None] = [None] * len(self._steps)
+        expected: list[_Expected | None] = [None] * len(self._steps)
         for number in range(start, len(self._steps)):
             step, reads, writes = self._steps[number], self._reads[number], self._writes[number]
             read = [arrays[index] for index in reads]
-            shapes = [_shape(array) for array in read] if self._varies[number] else None
-            if calls is not None and calls[number][-1] != shapes:
+            found = _Expected(number, [_shape(array) for array in read]) if self._varies[number] else None
+            if calls is not None and calls[number][-1] != found:
                 calls = None
             buffer = None if calls is None else calls[number][4]
             result = _computed(step, read, buffer)
@@ -123,7 +131,7 @@ class Frame:
                 arrays[index] = each
             if self._calls is None:
                 recorded[number] = self._record(step, results, read, number, roots)
-                all_shapes[number] = shapes
+                expected[number] = found
             if tap is not None:
                 for index in writes:
                     if index in self._taps:
@@ -131,7 +139,7 @@ class Frame:
             for index in self._frees[number]:
                 arrays[index] = None
         if self._calls is None:
-            self._calls = calls = self._planned(recorded, roots, all_shapes)
+            self._calls = calls = self._planned(recorded, roots, expected)
         return calls is not None
 
     def _record(
@@ -160,7 +168,7 @@ class Frame:
         for step, reads, writes in zip(self._steps, self._reads, self._writes, strict=True):
             behind = not found.isdisjoint(reads)
             varies.append(behind and step.kind not in ("reference", "onnxruntime"))
-            if behind or not step.takes_out:
+            if behind or not (step.takes_out or step.may_alias):
                 found.update(writes)
         return varies
 
@@ -178,7 +186,7 @@ class Frame:
         return frees
 
     def _planned(
-        self, recorded: Sequence[_Form | None], roots: Mapping[int, int], shapes: Sequence[_Shapes | None]
+        self, recorded: Sequence[_Form | None], roots: Mapping[int, int], expected: Sequence[_Expected | None]
     ) -> list[_Call]:
         """Every step with its place in the arena."""
         last: dict[int, int] = {}
@@ -209,9 +217,9 @@ class Frame:
             self._copied.append(roots[index] in shared)
             shared.add(roots[index])
         return [
-            (step.compute, reads, writes[0] if writes else 0, writes, buffer, frees, read)
-            for step, reads, writes, buffer, frees, read in zip(
-                self._steps, self._reads, self._writes, buffers, self._frees, shapes, strict=True
+            (step.compute, reads, writes[0] if writes else 0, writes, buffer, frees, each)
+            for step, reads, writes, buffer, frees, each in zip(
+                self._steps, self._reads, self._writes, buffers, self._frees, expected, strict=True
             )
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,11 @@ def onnxruntime_call(subgraph: Subgraph, num_threads: int | None) -> Callable[..
     for value in subgraph.inputs:
         if value.type is None:
             raise ValueError(f"the type of its input {value.name!r} is not known")
-    serialized = subgraph.model.SerializeToString()
+    try:
+        serialized = subgraph.model.SerializeToString()
+    except Exception as error:  # protobuf's, of more than 2 GiB
+        raise ValueError(f"onnxruntime can't be given it ({error})") from error
+    process = os.getpid()
     exact = _reads_uint8(subgraph)
     sessions: dict[int, Any] = {}
     feeds = [value.name or "" for value in subgraph.inputs]
@@ -48,6 +53,8 @@ def onnxruntime_call(subgraph: Subgraph, num_threads: int | None) -> Callable[..
 
     def session() -> Any:
         count = num_threads or _core.get_num_threads()
+        if os.getpid() != process:  # a forked one, in which the threads of a session of its parent don't exist
+            count = 1
         if count not in sessions:
             sessions[count] = _session(serialized, count, exact)
         return sessions[count]

@@ -36,8 +36,8 @@ class Step:
 
     `reason` says why it isn't int8, or what is worth knowing. `compute(*inputs)` returns one array, or a tuple of them
     where there are several outputs; with `takes_out` it is called with `out=`, an array to write to, once the shape is
-    known, which has to follow from the shapes of the inputs. With `may_alias` the result may be a view of an input,
-    which has to follow from shapes too.
+    known. With `may_alias` the result may be a view of an input. With either, the result's shape, and whether it is a
+    view, have to follow from the shapes of the inputs.
     """
 
     name: str
