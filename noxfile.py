@@ -46,6 +46,13 @@ def node_tests(session: nox.Session) -> None:
 
 
 @nox.session
+def sweep(session: nox.Session) -> None:
+    """Every operator of ONNX in every opset and type, with each of its attributes varied, through each fallback."""
+    session.install(".[onnx,test]")
+    session.run("pytest", "-n", "auto", "tests/sweep", *session.posargs, env={"QKERN_SWEEP": "full"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff and clang-format; changes nothing."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))

@@ -27,6 +27,7 @@ PYTHON_LAYERS = [
     "runtime",
     "operators",
     "fusion",
+    "reference_list",
     "model_file",
     "node_schema",
     "tensor_data",

@@ -153,3 +153,11 @@ def test_the_model_has_no_nodes():
         '<ir_version: 8, opset_import: ["": 17]> graph (float[2] x) => (float[2] y) { y = Identity(x) }'
     )
     np.testing.assert_array_equal(qkern.Session(proto).run(None, {"x": np.float32([1, 2])})[0], [1, 2])
+
+
+def test_a_model_whose_outputs_are_all_constant():
+    proto = graph("(float[2, 3] x) => (int64[2] y) { y = Shape(x) }")
+    session = qkern.Session(proto)
+    assert session.steps == ()
+    for _ in range(2):
+        np.testing.assert_array_equal(session.run(None, {"x": np.zeros((2, 3), np.float32)})[0], [2, 3])

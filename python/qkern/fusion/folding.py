@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ..reference_list import unproven
 from .constant import constant_of
 from .opset import opset_of
 from .sizes import check_sizes
@@ -35,11 +36,12 @@ def fold_constants(model: ir.Model) -> None:
                 return None
 
     casts = _attributes_of_casts(model)
+    opsets = dict(model.opset_imports)
     Folding(
         shape_inference=True,
         input_size_limit=_LARGEST_FOLDED,
         output_size_limit=_LARGEST_FOLDED,
-        should_fold=_should_fold,
+        should_fold=lambda node: _should_fold(node, opsets.get(node.domain, 0)),
     )(model)
     _drop_num_outputs(model)
     for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
@@ -65,14 +67,18 @@ def _drop_num_outputs(model: ir.Model) -> None:
                 node.attributes.pop("num_outputs", None)
 
 
-def _should_fold(node: ir.Node) -> bool | None:
+def _should_fold(node: ir.Node, opset: int) -> bool | None:
+    """Folding computes with `onnx.reference`: only what that is known to compute right."""
     import onnx_ir as ir
 
     if node.op_type in _QUANTIZATION:
         return False
     if node.op_type == "Cast":  # to 8 bits of float: the attributes of a CastLike come back behind the folding
         to = ir.DataType(node.attributes.get_int("to", 1))
-        return None if to.bitwidth > 8 or not to.is_floating_point() else False
+        if to.bitwidth <= 8 and to.is_floating_point():
+            return False
+    if unproven(node, opset):
+        return False
     if node.op_type == "ConstantOfShape":  # onnxscript leaves it: a large one costs nothing as a node
         shape = constant_of(node.inputs[0])
         return shape is not None and math.prod(shape.reshape(-1).tolist()) <= _LARGEST_FILLED

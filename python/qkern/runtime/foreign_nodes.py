@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from ..reference_list import unproven
 from .onnxruntime_call import has_onnxruntime, onnxruntime_call
 from .program import Kind, Slot, Step
 from .reference import reference_call
-from .reference_list import unproven
 from .subgraph import Subgraph, cut_out, label_of, nodes_in, operator_of, sources_of
 
 if TYPE_CHECKING:
