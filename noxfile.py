@@ -52,6 +52,12 @@ def sweep(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "tests/sweep", *session.posargs, env={"QKERN_SWEEP": "full"})
 
 
+def fuzz(session: nox.Session) -> None:
+    """5,000 mutated model files: each is refused by name, and none ends the process."""
+    session.install(".[onnx,test]")
+    session.run("pytest", "-n", "auto", "tests/fuzz", *session.posargs, env={"QKERN_FUZZ_SEEDS": "5000"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff and clang-format; changes nothing."""

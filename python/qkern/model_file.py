@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from .atomic_file import write_atomically
 from .node_schema import check_nodes
@@ -55,6 +56,8 @@ def load_model(source: ModelSource, external_data: Folder = None) -> ir.Model:
     else:
         raise TypeError(f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}")
     _check_whole(proto, name)
+    if not _is_text(proto):
+        raise ValueError(f"{name}: not a valid ONNX model (a name in it is not UTF-8)")
     check_nodes(proto, name)
     check_tensors(proto, name)
     place_external_data(proto, name, folder, links=external_data is not None)
@@ -63,6 +66,10 @@ def load_model(source: ModelSource, external_data: Folder = None) -> ir.Model:
     except Exception as error:  # whatever the reader stumbles over, the file is at fault
         raise ValueError(f"{name}: not a valid ONNX model ({error})") from error
     _check_wired(model, name)
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise ValueError(f"{name}: nodes of the graph wait for each other ({error})") from error
     return _without_negative_sizes(model)
 
 
@@ -126,6 +133,17 @@ def _check_whole(proto: onnx.ModelProto, name: str) -> None:
             raise ValueError(f"{name}: not an ONNX model, or a truncated one (it has no {field})")
 
 
+def _is_text(message: Any) -> bool:
+    """Whether all strings are UTF-8, which some of protobuf's readers leave to the one who uses them."""
+    for field, content in message.ListFields():
+        parts = [content] if isinstance(content, (str, bytes)) or hasattr(content, "ListFields") else content
+        if field.type == field.TYPE_STRING and not all(isinstance(each, str) for each in parts):
+            return False
+        if field.message_type is not None and not all(map(_is_text, parts)):
+            return False
+    return True
+
+
 def _without_negative_sizes(model: ir.Model) -> ir.Model:
     import onnx_ir as ir
 
@@ -138,6 +156,12 @@ def _without_negative_sizes(model: ir.Model) -> ir.Model:
 
 def _check_wired(model: ir.Model, name: str) -> None:
     for graph in model.graphs():
+        written = [
+            value.name for value in (*graph.inputs, *(out for node in graph for out in node.outputs)) if value.name
+        ]
+        twice = [value for value, count in Counter(written).items() if count > 1]
+        if twice:
+            raise ValueError(f"{name}: {twice[0]!r} is the name of two tensors")
         for node in graph:
             for value in node.inputs:
                 if value is not None and not _has_source(value):

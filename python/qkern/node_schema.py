@@ -49,7 +49,10 @@ def _fault(node: onnx.NodeProto, opsets: Mapping[str, int], newest: int) -> str:
     version = opsets.get(domain, _UNSAID)
     if domain == "" and not 1 <= version <= newest:
         return f"opset {version} is none of 1 to {newest}, which the installed onnx knows"
-    schema = _schema(node.op_type, min(version, newest), domain)
+    untyped = [each.name for each in node.attribute if each.type == each.UNDEFINED]
+    if untyped:
+        return f"its attribute {untyped[0]!r} has no type"
+    schema = _schema(node.op_type, max(0, min(version, newest)), domain)
     if schema is None:
         return ""
     if not schema.min_input <= len(node.input) <= schema.max_input:
@@ -66,12 +69,22 @@ def _fault(node: onnx.NodeProto, opsets: Mapping[str, int], newest: int) -> str:
         kind: Any = known[attribute.name].type
         if attribute.type != int(kind.value):
             return f"its attribute {attribute.name!r} is not of type {kind.name}"
+        if not _is_text(attribute):
+            return f"its attribute {attribute.name!r} is not UTF-8"
         numbers = [attribute.i] if attribute.HasField("i") else attribute.ints
         if attribute.name in _POSITIVE and min(numbers, default=1) < 1:
             return f"its attribute {attribute.name!r} is not positive"
     given = {attribute.name for attribute in node.attribute}
     missing = next((each for each, how in known.items() if how.required and each not in given), None)
     return "" if missing is None else f"it lacks the attribute {missing!r}"
+
+
+def _is_text(attribute: onnx.AttributeProto) -> bool:
+    try:
+        attribute.s.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _range(least: int, most: int) -> str:

@@ -165,7 +165,7 @@ class Feeds:
         size = self._sampling.batch
         if size is None:
             return self._batch
-        if count % size:
+        if size == 0 or count % size:
             name = next(spec.name for spec in self._sampling.inputs if spec.shape and spec.shape[0] == size)
             raise ValueError(f"{place}input {name!r} takes batches of {size}, which {count} samples don't divide into")
         return size

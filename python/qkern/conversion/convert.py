@@ -139,9 +139,9 @@ def _write_constants(
     given: QuantizedWeight | None,
 ) -> str:
     """Quantizes the constants that `layer` reads; returns what the report should say about it."""
-    node = layer.node
+    node, inputs = layer.node, tuple(layer.node.inputs)
     for index in layer.activations:
-        value = node.inputs[index]
+        value = inputs[index]
         array = constant_of(value)
         if value is not None and array is not None:
             limits = target.activation.limits
@@ -149,8 +149,8 @@ def _write_constants(
             writer.dequantize_input(node, index, codes, params[value], f"{value.name}")
     if layer.weight is None:
         return ""
-    weight, x = node.inputs[layer.weight], node.inputs[layer.activations[0]]
-    bias = None if layer.bias is None else node.inputs[layer.bias]
+    weight, x = inputs[layer.weight], inputs[layer.activations[0]]
+    bias = None if layer.bias is None else inputs[layer.bias]
     assert weight is not None
     assert x is not None
     weight_array = None if layer.weight in layer.activations else _finite(weight)

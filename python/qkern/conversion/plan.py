@@ -120,7 +120,10 @@ def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
     operator = get_operator(node.op_type) if node.domain == "" else None
     if operator is None:
         return f"{node.domain + '.' if node.domain else ''}{node.op_type} has no int8 kernel"
-    how = operator.obstacle(node) or operator.quantization(node)
+    try:
+        how = operator.obstacle(node) or operator.quantization(node)
+    except ValueError as error:
+        raise ValueError(f"node {node.name!r} ({node.op_type}): {error}") from error
     if isinstance(how, str):
         return how
     activations = how.activations

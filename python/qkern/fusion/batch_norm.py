@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .fused import Fused
-from .linear import constant_array, fold_into, linear_before, obstacle
+from .linear import channels_of, constant_array, fold_into, linear_before, obstacle
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -52,4 +52,7 @@ def _obstacle(linear: ir.Node, norm: ir.Node) -> str:
         return "the batch normalization is in training mode"
     gamma = norm.inputs[1]
     channels = 0 if gamma is None or gamma.shape is None else int(np.prod(tuple(gamma.shape)))  # type: ignore[arg-type]
-    return obstacle(linear, channels, "the batch normalization", *norm.inputs[1:5])
+    reason = obstacle(linear, channels, "the batch normalization", *norm.inputs[1:5])
+    if not reason and any(constant_array(value).shape != (channels_of(linear),) for value in norm.inputs[1:5]):
+        return "the batch normalization has not one number per output channel"
+    return reason

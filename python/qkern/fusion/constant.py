@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["add_initializer", "constant_of", "fresh_name"]
+__all__ = ["add_initializer", "constant_of", "fresh_name", "integers_of"]
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
@@ -26,6 +26,14 @@ def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
     if tensor is None or tensor.dtype == ir.DataType.STRING:
         return None
     return tensor.numpy()
+
+
+def integers_of(value: ir.Value | None) -> list[int] | None:
+    """The numbers of a constant of integers (axes, sizes), one without a dimension too; None for everything else."""
+    array = constant_of(value)
+    if array is None or array.dtype.kind not in "iu":
+        return None
+    return [int(number) for number in array.reshape(-1)]
 
 
 def fresh_name(graph: ir.Graph, wanted: str, taken: set[str] | None = None) -> str:

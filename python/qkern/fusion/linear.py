@@ -31,9 +31,9 @@ def linear_before(node: ir.Node, index: int = 0) -> ir.Node | None:
 
 
 def channels_of(linear: ir.Node) -> int | None:
-    """Output channels; None where the weight isn't constant."""
+    """Output channels; None where the weight isn't constant, or isn't one."""
     weight = constant_of(linear.inputs[1])
-    if weight is None:
+    if weight is None or weight.ndim < 2:
         return None
     if linear.op_type == "Gemm":
         return int(weight.shape[0 if linear.attributes.get_int("transB", 0) else 1])

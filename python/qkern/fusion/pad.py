@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .activation import activation_bounds
-from .constant import constant_of
+from .constant import constant_of, integers_of
 from .fused import Fused
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ def _total_padding(pad: ir.Node, node: ir.Node) -> list[int] | str:
     if isinstance(added, str):
         return added
     spatial = len(added) // 2 - 2
+    if spatial < 1 or len(added) % 2:
+        return "the Pad is not one of an image"
     outside = [added[0], added[1], added[spatial + 2], added[spatial + 3]]
-    if spatial < 1 or any(outside) or min(added) < 0:
+    if any(outside) or min(added) < 0:
         return "the Pad is not a positive one of the spatial axes"
     if node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return f"{node.op_type} has auto_pad"
@@ -84,25 +86,27 @@ def _zero_padding(pad: ir.Node) -> list[int] | str:
     """The Pad's own amounts, one per axis (begins, then ends)."""
     if pad.attributes.get_string("mode", "constant") != "constant":
         return "the Pad does not pad with a constant"
-    amounts = constant_of(pad.inputs[1])
+    amounts = integers_of(pad.inputs[1])
     fill = pad.inputs[2] if len(pad.inputs) > 2 else None
     axes_input = pad.inputs[3] if len(pad.inputs) > 3 else None
     fill_array = constant_of(fill) if fill is not None else np.zeros(())
-    axes = constant_of(axes_input)
+    axes = integers_of(axes_input)
     if amounts is None or fill_array is None or (axes_input is not None and axes is None):
         return "the Pad's amounts are not constant"
     if fill_array.any():
         return "the Pad pads with another number than 0"
     if axes is None:
-        return [int(amount) for amount in amounts]
+        return amounts
     data = pad.inputs[0]
     if data is None or data.shape is None:
         return "the rank of the Pad's input is not known"
     rank = len(data.shape)
+    if len(amounts) != 2 * len(axes) or not all(-rank <= axis < rank for axis in axes):
+        return "the Pad's amounts are not two per axis"
     full = [0] * (2 * rank)
-    for index, axis in enumerate(axes.reshape(-1).tolist()):
-        full[axis % rank] = int(amounts[index])
-        full[axis % rank + rank] = int(amounts[index + axes.size])
+    for index, axis in enumerate(axes):
+        full[axis % rank] = amounts[index]
+        full[axis % rank + rank] = amounts[index + len(axes)]
     return full
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .constant import constant_of, fresh_name
+from .constant import fresh_name, integers_of
 from .fused import Fused
 
 if TYPE_CHECKING:
@@ -56,6 +56,5 @@ def pool_means(model: ir.Model) -> list[Fused]:
 def _is_spatial(node: ir.Node, rank: int) -> bool:
     axes = node.attributes.get_ints("axes")
     if axes is None and len(node.inputs) > 1:
-        constant = constant_of(node.inputs[1])
-        axes = None if constant is None else constant.reshape(-1).tolist()
+        axes = integers_of(node.inputs[1])
     return rank >= 3 and axes is not None and sorted(axis % rank for axis in axes) == list(range(2, rank))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constant import add_initializer, constant_of
+from .constant import add_initializer, integers_of
 from .fused import Fused
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def _ranges(node: ir.Node, rank: int) -> list[NDArray[Any]] | None:
     parts = []
     for index in range(1, 5):
         source = node.inputs[index] if len(node.inputs) > index else None
-        array = constant_of(source)
-        if source is not None and array is None:
+        numbers = integers_of(source)
+        if source is not None and numbers is None:
             return None
-        parts.append(None if array is None else array.reshape(-1))
+        parts.append(None if numbers is None else np.array(numbers, np.int64))
     starts, ends, axes, steps = parts
     if starts is None or ends is None:
         return None
     axes = np.arange(starts.size) if axes is None else axes % rank
-    steps = np.ones(starts.size) if steps is None else steps
+    steps = np.ones(starts.size, np.int64) if steps is None else steps
     return [np.asarray(part, np.int64) for part in (starts, ends, axes, steps)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import constant_of
+from ..fusion import constant_of, integers_of
 from .mover import Move, Mover, axis_in, filling
 from .operator import NodeQuantization, Unsupported
 
@@ -38,15 +38,15 @@ class Pad(Mover):
 
     def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
         inputs = [*node.inputs, None, None, None][:4]
-        amounts, fill, axes = (constant_of(value) for value in inputs[1:])
+        amounts, fill, axes = integers_of(inputs[1]), constant_of(inputs[2]), integers_of(inputs[3])
         if any(value is not None and constant_of(value) is None for value in inputs[1:]) or amounts is None:
             raise Unsupported("its amounts are not constant")
-        which = range(rank) if axes is None else [int(axis) for axis in axes.reshape(-1)]
-        if amounts.size != 2 * len(which) or len({axis % rank for axis in which}) != len(which):
+        which = range(rank) if axes is None else axes
+        if len(amounts) != 2 * len(which) or len({axis % rank for axis in which}) != len(which):
             raise Unsupported("its amounts are not a pair for each of its axes")
         widths = [(0, 0)] * rank
         for index, axis in enumerate(which):
-            pair = (int(amounts[index]), int(amounts[index + len(which)]))
+            pair = (amounts[index], amounts[index + len(which)])
             widths[axis_in(axis, rank, channels_last)] = pair
         mode = _mode(node)
         if mode is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..fusion import constant_of
+from ..fusion import integers_of
 from .mover import Move, Mover
 from .operator import Unsupported
 
@@ -26,10 +26,10 @@ class Reshape(Mover):
     attributes = ("allowzero",)
 
     def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
-        shape = constant_of(node.inputs[1])
+        shape = integers_of(node.inputs[1])
         if shape is None:
             raise Unsupported("its shape is not constant")
-        return partial(_reshape, shape=shape.tolist(), keeps=not node.attributes.get_int("allowzero", 0))
+        return partial(_reshape, shape=shape, keeps=not node.attributes.get_int("allowzero", 0))
 
 
 def _reshape(x: NDArray[Any], *, shape: list[int], keeps: bool) -> NDArray[Any]:

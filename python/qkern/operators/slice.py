@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fusion import constant_of
+from ..fusion import integers_of
 from .mover import Move, Mover, axis_in
 from .operator import Unsupported
 
@@ -28,10 +28,10 @@ class Slice(Mover):
         parts = []
         for index in range(1, 5):
             source = node.inputs[index] if index < len(node.inputs) else None
-            array = constant_of(source)
-            if source is not None and array is None:
+            numbers = integers_of(source)
+            if source is not None and numbers is None:
                 raise Unsupported("its bounds are not constant")
-            parts.append(None if array is None else [int(number) for number in array.reshape(-1)])
+            parts.append(numbers)
         starts, ends, axes, steps = parts
         if starts is None or ends is None:
             raise Unsupported("its bounds are not constant")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fusion import constant_of
+from ..fusion import integers_of
 from .mover import Move, Mover
 from .operator import Unsupported
 
@@ -24,8 +24,8 @@ class Unsqueeze(Mover):
     op_type = "Unsqueeze"
 
     def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
-        axes = constant_of(node.inputs[1])
+        axes = integers_of(node.inputs[1])
         if axes is None:
             raise Unsupported("its axes are not constant")
-        wanted = tuple(int(axis) for axis in axes.reshape(-1))  # exporters write one axis without a dimension
+        wanted = tuple(axes)
         return lambda x: np.expand_dims(x, wanted)

@@ -56,7 +56,10 @@ def expand_qoperators(model: ir.Model) -> None:
             node.domain = ""  # from opset 13 on these are what ONNX defines
         form = _FORMS.get((node.domain, node.op_type))
         if form is not None and not node.attributes.get_int("channels_last", 0):
-            _expand(model.graph, node, form)
+            try:
+                _expand(model.graph, node, form)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"node {node.name!r} ({node.op_type}): {error}") from error
 
 
 def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
@@ -67,7 +70,8 @@ def _expand(graph: ir.Graph, node: ir.Node, form: _Form) -> None:
 
     alpha = node.attributes.get_float("alpha", 1.0) if form.op_type == "Gemm" else 1.0
     scales = [constant_of(given(index + 1)) for index, _ in form.inputs]
-    if any(scale is None for scale in scales) or given(form.output) is None or not alpha > 0:
+    needed = [form.output, *(index for index, _ in form.inputs)]
+    if any(scale is None for scale in scales) or any(given(index) is None for index in needed) or not alpha > 0:
         return
     parts = []
     for (index, axis), scale in zip(form.inputs, scales, strict=True):
