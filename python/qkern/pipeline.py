@@ -27,6 +27,7 @@ from .conversion.convert import prepared
 from .conversion.exclusions import Exclusions, fuse_excluding
 from .conversion.plan import make_plan
 from .conversion.unfit import unfit
+from .fusion.float32 import compute_in_float32
 from .model_file import Folder, ModelSource, fix_defaults, load_model, save_model
 from .report.analysis import weight_ratio
 from .report.deviation import Deviation
@@ -104,7 +105,8 @@ def quantize_model(
     progress: Progress | None = None,
     stage: Stage | None = None,
 ) -> QuantizedModel:
-    """Quantizes a float32 ONNX model to int8, calibrating on `data`.
+    """Quantizes a float ONNX model to int8, calibrating on `data`. One in float16, bfloat16 or double is converted to
+    float32; it takes and gives arrays of its own type all the same.
 
     `model`: a path, the bytes of a file, an `onnx.ModelProto` or an `onnx_ir.Model`; it is left as it is. Inputs
     with an initializer are taken as constants; `report.notes` names them.
@@ -155,6 +157,7 @@ def quantize_model(
         observer = HistogramObserver
     graph = load_model(model, external_data)
     defaults = fix_defaults(graph)
+    types = compute_in_float32(graph)
     fused, excluded = fuse_excluding(graph, exclude)
     tensors = tensors_to_observe(graph, excluded)
     demanded = budget is not None or max_drop is not None
@@ -228,6 +231,9 @@ def quantize_model(
     if defaults:
         names = ", ".join(map(repr, defaults))
         note = f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}"
+        report = replace(report, notes=(*report.notes, note))
+    if types:
+        note = f"converted from {', '.join(types)} to float32; inputs and outputs keep their types"
         report = replace(report, notes=(*report.notes, note))
     result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base, excluded)
     if demanded:

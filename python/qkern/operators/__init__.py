@@ -9,6 +9,7 @@ from __future__ import annotations
 from .add import Add
 from .average_pool import AveragePool
 from .batch_normalization import BatchNormalization
+from .cast import Cast
 from .clip import Clip
 from .concat import Concat
 from .conv import Conv
@@ -53,6 +54,7 @@ OPERATORS: tuple[Operator, ...] = (
     Add(),
     AveragePool(),
     BatchNormalization(),
+    Cast(),
     Clip(),
     Concat(),
     Conv(),

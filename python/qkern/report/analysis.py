@@ -18,6 +18,7 @@ from ..conversion.exclusions import Exclude, fuse_excluding
 from ..conversion.plan import Layer, make_plan
 from ..conversion.unfit import unfit
 from ..conversion.windows import weight_rows
+from ..fusion.float32 import compute_in_float32
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..runtime.session import Execution
 from ..target import Target, get_target
@@ -105,6 +106,7 @@ def analyze(
     method = preset.method if method is None else method
     graph = load_model(model, external_data)
     fix_defaults(graph)
+    compute_in_float32(graph)
     _, excluded = fuse_excluding(graph, exclude)
     cut = Sampling.of(graph, sampling)
     kept = KeptSamples.of(cut, samples)
