@@ -52,6 +52,7 @@ def sweep(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "tests/sweep", *session.posargs, env={"QKERN_SWEEP": "full"})
 
 
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """5,000 mutated model files: each is refused by name, and none ends the process."""
     session.install(".[onnx,test]")

@@ -93,25 +93,11 @@ class Frame:
         """Runs the steps as planned, and says how many: the next one reads a shape that isn't the recorded one."""
         if self._calls is None:
             return 0
-<<<<<<< HEAD
-        for compute, reads, write, writes, buffer, frees, expected in self._calls:
-            if expected is not None and expected.shapes != [_shape(arrays[index]) for index in reads]:
-                return expected.step
-            if buffer is not None:
-                arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
-            elif len(writes) == 1:
-                arrays[write] = compute(*[arrays[index] for index in reads])
-            else:
-                for index, each in zip(writes, compute(*[arrays[index] for index in reads]), strict=True):
-                    arrays[index] = each
-            for index in frees:
-                arrays[index] = None
-=======
         number = 0
         try:
-            for number, (compute, reads, write, writes, buffer, frees, shapes) in enumerate(self._calls):
-                if shapes is not None and shapes != [_shape(arrays[index]) for index in reads]:
-                    return number
+            for number, (compute, reads, write, writes, buffer, frees, expected) in enumerate(self._calls):  # noqa: B007
+                if expected is not None and expected.shapes != [_shape(arrays[index]) for index in reads]:
+                    return expected.step
                 if buffer is not None:
                     arrays[write] = compute(*[arrays[index] for index in reads], out=buffer)
                 elif len(writes) == 1:
@@ -123,7 +109,6 @@ class Frame:
                     arrays[index] = None
         except Exception as error:
             raise _error_of(self._steps[number], error) from error
->>>>>>> 100a72c (Refuse mutated models by name: 300 seeds in the suite, nox -s fuzz for 5,000)
         return len(self._calls)
 
     def _run_stepwise(self, arrays: list[Any], tap: Tap | None, start: int) -> bool:
