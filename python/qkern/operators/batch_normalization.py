@@ -39,6 +39,8 @@ class BatchNormalization(Operator):
         rank = builder.rank(x)
         if rank < 2:
             raise Unsupported("its input has no axis of channels")
+        if any(value.shape is not None and len(value.shape) != 1 for value in parameters):
+            raise Unsupported("its parameters are not one number per channel")
         to = builder.destination(node)
         channels_last = rank > 2 and builder.channels_last(x)
         # Channels first: one number per channel stands before the spatial axes.

@@ -113,13 +113,15 @@ class _Axis:
     begin: int
     grows: int
 
+    def firsts(self) -> list[int]:
+        """The first output of each phase that a tap reaches."""
+        return sorted({(tap * self.dilation - self.begin) % self.stride for tap in range(self.kernel)})
+
     def phase(self, first: int) -> tuple[list[int], int, tuple[int, int], slice]:
         """Of the outputs first, first + stride, ...: the taps, flipped; their dilation; the padding; and what to keep
         of the convolution, where the padding would be negative."""
         quotient, residue = divmod(first + self.begin, self.stride)
         taps = [tap for tap in range(self.kernel) if tap * self.dilation % self.stride == residue]
-        if not taps:
-            return [], 1, (0, 0), slice(None)
         dilation = self.dilation // math.gcd(self.dilation, self.stride)
         nearest = (taps[0] * self.dilation - residue) // self.stride
         begin = nearest + (len(taps) - 1) * dilation - quotient
@@ -147,15 +149,15 @@ class _Phases:
         without = convolution(zeros, [(0, 0)] * len(axes), [1] * len(axes))
         # The bias, as the epilogue leaves it: what a phase without taps is.
         self._bias = without(nothing)
-        for firsts in product(*(range(axis.stride) for axis in axes)):
+        all_firsts = [axis.firsts() for axis in axes]
+        self._reaches_all = all(len(firsts) == axis.stride for axis, firsts in zip(axes, all_firsts, strict=True))
+        for firsts in product(*all_firsts):
             parts = [axis.phase(first) for axis, first in zip(axes, firsts, strict=True)]
             where = tuple(slice(first, None, axis.stride) for axis, first in zip(axes, firsts, strict=True))
-            layer = None
-            if all(taps for taps, *_ in parts):
-                chosen = weight
-                for number, (taps, *_) in enumerate(parts, start=2):
-                    chosen = chosen.take(taps, axis=number)
-                layer = convolution(chosen, [part[2] for part in parts], [part[1] for part in parts])
+            chosen = weight
+            for number, (taps, *_) in enumerate(parts, start=2):
+                chosen = chosen.take(taps, axis=number)
+            layer = convolution(chosen, [part[2] for part in parts], [part[1] for part in parts])
             self._phases.append(((slice(None), *where), layer, (slice(None), *(part[3] for part in parts))))
 
     def __call__(self, x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -165,10 +167,12 @@ class _Phases:
         y = out
         if y is None:
             y = np.empty((len(x), *spatial, self._bias.shape[-1]), self._bias.dtype)
+        if not self._reaches_all:
+            y[...] = self._bias
         for where, layer, kept in self._phases:
             to = y[where]
             if to.size:
-                to[...] = self._bias if layer is None else layer(x)[kept]
+                to[...] = layer(x)[kept]
         return y
 
 
@@ -181,8 +185,10 @@ def _as_convolution(weight: NDArray[Any], groups: int) -> NDArray[Any]:
 
 def _axes(node: ir.Node, weight: tuple[int, ...]) -> list[_Axis]:
     """The geometry of `node`, for a weight of that shape. Raises `Unsupported`."""
-    kernel = weight[2:]
+    kernel, x = weight[2:], node.inputs[0]
     count = len(kernel)
+    if x is not None and x.shape is not None and len(x.shape) != len(weight):
+        raise Unsupported(f"its weight has {len(weight)} axes, for an input of {len(x.shape)}")
     if not 1 <= count <= 3:
         raise Unsupported(f"{count} spatial axes: kernels are for 1 to 3")
     if min(kernel) < 1 or tuple(node.attributes.get_ints("kernel_shape") or kernel) != kernel:
@@ -198,6 +204,8 @@ def _axes(node: ir.Node, weight: tuple[int, ...]) -> list[_Axis]:
     if min(strides) < 1 or min(dilations) < 1 or min(extra) < 0 or min(pads) < 0:
         raise Unsupported("its strides or dilations are not positive, or its padding is negative")
     auto_pad = node.attributes.get_string("auto_pad", "NOTSET")
+    if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Unsupported(f"its auto_pad {auto_pad!r} is not one that ONNX defines")
     shape = _output_shape(node, count)
     axes = []
     for i in range(count):

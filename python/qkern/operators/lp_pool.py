@@ -36,7 +36,10 @@ class LpPool(Operator):
         window = self.window(node)
         if not builder.is_float(x):
             raise Unsupported("its input is not float32")
-        call = partial(_pool, window=window, p=node.attributes.get_int("p", 2))
+        p = node.attributes.get_int("p", 2)
+        if p < 1:
+            raise Unsupported(f"its norm p is {p}")
+        call = partial(_pool, window=window, p=p)
         to = builder.destination(node, absorb=False)
         slots = [builder.read(x, channels_last=True)]
         builder.add_float(node, call, slots, to, channels_last=True, takes_out=False)

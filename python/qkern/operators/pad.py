@@ -50,6 +50,8 @@ class Pad(Mover):
             widths[axis_in(axis, rank, channels_last)] = pair
         mode = _mode(node)
         if mode is None:
+            if fill is not None and fill.size > 1:
+                raise Unsupported("it pads with more than one number")
             number = 0 if fill is None or fill.size == 0 else fill.reshape(-1)[0]
             return partial(_pad_with, widths=widths, number=number, params=params)
         return partial(_pad_by_copies, widths=widths, mode=mode)

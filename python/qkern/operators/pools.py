@@ -41,7 +41,9 @@ def scales(x: Quantized, to: Destination) -> dict[str, Any]:
 
 def pool_window(node: ir.Node) -> Window:
     """The window of a pool. Raises `Unsupported`."""
-    window = window_of(node, None)
+    window, x = window_of(node, None), node.inputs[0]
+    if x is not None and x.shape is not None and len(x.shape) != len(window.kernel) + 2:
+        raise Unsupported(f"its window has {len(window.kernel)} axes, for an input of {len(x.shape)}")
     if isinstance(window.padding, str):
         if max(window.dilations) > 1:
             raise Unsupported("auto_pad with dilations, on whose padding ONNX and its runtimes disagree")

@@ -209,7 +209,8 @@ def _resizing(node: ir.Node, rank: int) -> _Resizing:
     roi, scales, sizes = (None if array is None or array.size == 0 else array.reshape(-1) for array in arrays)
     if (scales is None) == (sizes is None):
         raise Unsupported("it has neither scales nor sizes, or both")
-    axes = tuple(axis % rank for axis in node.attributes.get_ints("axes") or range(rank))
+    given = node.attributes.get_ints("axes") or range(rank)
+    axes = tuple(axis_in(axis, rank, channels_last=False) for axis in given)
     if len(set(axes)) != len(axes) or any(each is not None and each.size != len(axes) for each in (scales, sizes)):
         raise Unsupported("its scales or sizes are not one for each of its axes")
     mode = str(text("mode", "nearest"))

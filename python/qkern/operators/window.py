@@ -82,8 +82,10 @@ def window_of(node: ir.Node, kernel: Sequence[int] | None) -> Window:
         padding = tuple(zip(pads[:axes], pads[axes:], strict=True))
     elif auto_pad == "VALID":
         padding = ((0, 0),) * axes
-    else:
+    elif auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         padding = "same" if auto_pad == "SAME_UPPER" else "same_lower"
+    else:
+        raise Unsupported(f"its auto_pad {auto_pad!r} is not one that ONNX defines")
     window = Window(size, strides, dilations, padding, ceil)
     if padding != "same_lower" or kernel is None:
         return window
