@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include "bindings/constructed.h"
 #include "bindings/geometry.h"
 #include "bindings/layer.h"
 #include "ops/conv.h"
@@ -134,16 +135,16 @@ py::tuple layer_output_shape(const ConvLayer& layer, const Shape& x_shape) {
 }
 
 // Two Python types over one C++ layer: int8 and float32 differ in their constructor only.
-struct QConv : ConvLayer {
+struct QConv : ConvLayer, OnlyConstructed {
   explicit QConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
 };
-struct FloatConv : ConvLayer {
+struct FloatConv : ConvLayer, OnlyConstructed {
   explicit FloatConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
 };
 
 template <class Layer>
-py::class_<Layer> bind_layer(py::module_& m, const char* name, const char* doc) {
-  return py::class_<Layer>(m, name, py::is_final(), doc)
+BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) {
+  return BoundClass<Layer>(m, name, py::is_final(), doc)
       .def(
           "__call__", [](const Layer& layer, const py::array& x, const py::object& out) { return call(layer, x, out); }, py::arg("x"), py::kw_only(),
           py::arg("out") = py::none(), "x: batch of images in the layer's layout. Returns the images of output_shape(x.shape).")
@@ -198,8 +199,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
                        const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point,
                        const py::object& y_dtype, const Clamp& clamp, const py::object& strides, const py::object& padding,
                        const py::object& dilations, Index groups, const std::string& layout) {
-             return QConv(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point, y_dtype, clamp,
-                                     strides, padding, dilations, groups, layout));
+             return std::make_shared<QConv>(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point,
+                                                       y_dtype, clamp, strides, padding, dilations, groups, layout));
            }),
            py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
@@ -215,8 +216,9 @@ Args:
     strides, padding, dilations, groups: as conv().
     layout: "NHWC" (default; fastest) or "NCHW".)")
       .def(py::init([](const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp,
-                       const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                       const std::string& layout) { return FloatConv(make_conv(weight, bias, clamp, strides, padding, dilations, groups, layout)); }),
+                       const py::object& strides, const py::object& padding, const py::object& dilations, Index groups, const std::string& layout) {
+             return std::make_shared<FloatConv>(make_conv(weight, bias, clamp, strides, padding, dilations, groups, layout));
+           }),
            py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none(), py::arg("strides") = 1,
            py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1, py::arg("layout") = "NHWC");
 }

@@ -1,14 +1,22 @@
 #include <pybind11/stl.h>
 
+#include "bindings/constructed.h"
 #include "bindings/layer.h"
 #include "ops/linear.h"
 
 namespace qkern::bindings {
 namespace {
 
-ops::QLinear make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
-                          const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
-                          const Clamp& clamp) {
+struct QLinear : ops::QLinear, OnlyConstructed {
+  explicit QLinear(ops::QLinear&& layer) : ops::QLinear(std::move(layer)) {}
+};
+struct Linear : ops::Linear, OnlyConstructed {
+  explicit Linear(ops::Linear&& layer) : ops::Linear(std::move(layer)) {}
+};
+
+std::shared_ptr<QLinear> make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale,
+                                      std::int64_t x_zero, const py::object& weight_zero_point, const std::optional<double>& y_scale,
+                                      std::int64_t y_zero, const py::object& y_dtype, const Clamp& clamp) {
   const DType dtype = dtype_of(weight, "weight", codes);
   if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
   const py::array w = contiguous(weight);
@@ -23,7 +31,7 @@ ops::QLinear make_qlinear(const py::array& weight, const py::object& weight_scal
   check_multipliers(scale, x, output);
   const std::int32_t zero_x = activation_zero_point(x_zero);
   const py::gil_scoped_release release;
-  return ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output);
+  return std::make_shared<QLinear>(ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output));
 }
 
 // Rows of a layer's input [..., in_features], and the shape of its output.
@@ -41,7 +49,7 @@ Rows rows_of(const py::array& x, Index in, Index out, bool is_signed) {
   return {{data, data + x.nbytes(), rows, in, in, is_signed}, shape};
 }
 
-py::object call_qlinear(const ops::QLinear& layer, const py::array& x, const py::object& out) {
+py::object call_qlinear(const QLinear& layer, const py::array& x, const py::object& out) {
   const DType dtype = dtype_of(x, "x", codes);
   check_zero_point(layer.x_zero_point(), dtype);
   const py::array input = contiguous(x);
@@ -55,15 +63,15 @@ py::object call_qlinear(const ops::QLinear& layer, const py::array& x, const py:
   return output.finish();
 }
 
-ops::Linear make_linear(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp) {
+std::shared_ptr<Linear> make_linear(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp) {
   dtype_of(weight, "weight", {DType::Float32});
   if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
   const py::array w = contiguous(weight);
   const auto [low, high] = float_clamp(clamp);
-  return ops::Linear(static_cast<const float*>(w.data()), w.shape(0), w.shape(1), float_bias(bias, w.shape(0)), low, high);
+  return std::make_shared<Linear>(ops::Linear(static_cast<const float*>(w.data()), w.shape(0), w.shape(1), float_bias(bias, w.shape(0)), low, high));
 }
 
-py::object call_linear(const ops::Linear& layer, const py::array& x, const py::object& out) {
+py::object call_linear(const Linear& layer, const py::array& x, const py::object& out) {
   dtype_of(x, "x", {DType::Float32});
   const py::array input = contiguous(x);
   const Rows rows = rows_of(input, layer.in_features(), layer.out_features(), true);
@@ -79,8 +87,8 @@ py::object call_linear(const ops::Linear& layer, const py::array& x, const py::o
 }  // namespace
 
 void bind_linear(py::module_& m) {
-  py::class_<ops::QLinear>(m, "QLinear", py::is_final(),
-                           R"(A fully connected int8 layer, weights packed once: y = requantize((x - x_zero) (w - w_zero)^T + bias).
+  BoundClass<QLinear>(m, "QLinear", py::is_final(),
+                      R"(A fully connected int8 layer, weights packed once: y = requantize((x - x_zero) (w - w_zero)^T + bias).
 
 multiplier = (x_scale * weight_scale) / y_scale, each step rounded to float32, as ONNX QLinearMatMul; with y_scale=None the
 result is float32(acc + bias) * (x_scale * weight_scale).
@@ -100,10 +108,10 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
-      .def_property_readonly("isa", &ops::QLinear::isa, "The tier that packed the weights.")
-      .def_property_readonly("nbytes", &ops::QLinear::bytes, "Size of the packed weights.");
-  py::class_<ops::Linear>(m, "Linear", py::is_final(),
-                          R"(A fully connected float32 layer: y = clamp(x w^T + bias), the same bits on every tier.
+      .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
+      .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.");
+  BoundClass<Linear>(m, "Linear", py::is_final(),
+                     R"(A fully connected float32 layer: y = clamp(x w^T + bias), the same bits on every tier.
 
 Args:
     weight: float32 [out_features, in_features].
@@ -112,8 +120,8 @@ Args:
       .def(py::init(&make_linear), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("clamp") = py::none())
       .def("__call__", &call_linear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: float32 [..., in_features]. Returns float32 [..., out_features].")
-      .def_property_readonly("isa", &ops::Linear::isa, "The tier that packed the weights.")
-      .def_property_readonly("nbytes", &ops::Linear::bytes, "Size of the packed weights.");
+      .def_property_readonly("isa", &Linear::isa, "The tier that packed the weights.")
+      .def_property_readonly("nbytes", &Linear::bytes, "Size of the packed weights.");
 }
 
 }  // namespace qkern::bindings

@@ -5,11 +5,12 @@
 namespace qkern::bindings {
 namespace {
 
-py::object lookup(const py::array& x, const py::array& table, const py::object& out) {
-  dtype_of(x, "x", codes);
+py::object lookup(const py::object& x, const py::array& table, const py::object& out) {
+  const py::array given = array_or_scalar(x, "x");
+  dtype_of(given, "x", codes);
   const DType to = dtype_of(table, "table", codes);
   if (table.ndim() != 1 || table.size() != 256) value_error("table has shape " + to_string(shape_of(table)) + "; expected (256,)");
-  const py::array input = contiguous(x), entries = contiguous(table);
+  const py::array input = contiguous(given), entries = contiguous(table);
   const Shape shape = shape_of(input);
   Output output(out, shape, to, {&input, &entries});
   const auto* from = static_cast<const std::uint8_t*>(input.data());

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "bindings/constructed.h"
 #include "bindings/fast_call.h"
 #include "bindings/ndarray.h"
 #include "isa/kernel_table.h"
@@ -11,7 +12,7 @@ namespace qkern::bindings {
 namespace {
 
 // A right operand packed for matmul, immutable.
-struct PackedMatrix {
+struct PackedMatrix : OnlyConstructed {
   gemm::PackedWeights weights;
   DType dtype;
   const char* isa;
@@ -27,7 +28,7 @@ const unsigned char* end_of(const py::array& array) {
 }
 
 PackedMatrix pack_matrix(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, DType dtype) {
-  return {ops::pack(data, depth, cols, depth_stride, col_stride, dtype == DType::Int8), dtype, isa::active_kernels().name};
+  return {{}, ops::pack(data, depth, cols, depth_stride, col_stride, dtype == DType::Int8), dtype, isa::active_kernels().name};
 }
 
 std::shared_ptr<PackedMatrix> pack(const py::array& b) {
@@ -106,6 +107,7 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
     b_type = dtype_of(plain, "b", codes);
     right = as_matrix(plain, "b", false);
   } else if (is_packed(b)) {
+    b.cast<const PackedMatrix&>();  // a TypeError where it was never constructed
     packed = b.cast<std::shared_ptr<PackedMatrix>>();
     right = {{packed->weights.depth(), packed->weights.cols()}, {0, 0}, false};
     b_type = packed->dtype;
@@ -196,8 +198,7 @@ PyObject* fast_matmul(const Arguments& arguments) {
 }  // namespace
 
 void bind_matmul(py::module_& m) {
-  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedMatrix", py::is_final(),
-                                                          "Right operand of matmul, packed once by pack() for the tier that was active then.")
+  BoundClass<PackedMatrix>(m, "PackedMatrix", py::is_final(), "Right operand of matmul, packed once by pack() for the tier that was active then.")
       .def_property_readonly(
           "shape", [](const PackedMatrix& p) { return py::make_tuple(p.weights.depth(), p.weights.cols()); }, "(depth, columns) of the matrix.")
       .def_property_readonly(

@@ -60,9 +60,10 @@ py::object quantize(const py::object& x, const py::object& scale, const py::obje
   return output.finish();
 }
 
-py::object dequantize(const py::array& q, const py::object& scale, const py::object& zero_point, std::optional<Index> axis, const py::object& out) {
-  const DType from_type = dtype_of(q, "q", {DType::Int8, DType::Uint8, DType::Int32});
-  const py::array input = contiguous(q);
+py::object dequantize(const py::object& q, const py::object& scale, const py::object& zero_point, std::optional<Index> axis, const py::object& out) {
+  const py::array given = array_or_scalar(q, "q");
+  const DType from_type = dtype_of(given, "q", {DType::Int8, DType::Uint8, DType::Int32});
+  const py::array input = contiguous(given);
   const Shape shape = shape_of(input);
   const Parameters p = parameters(scale, zero_point, from_type, shape, axis);
   Output output(out, shape, DType::Float32, {&input});

@@ -123,6 +123,12 @@ py::array contiguous(const py::array& array) {
   return py::reinterpret_steal<py::array>(copy);
 }
 
+py::array array_or_scalar(const py::handle& value, const char* argument) {
+  if (py::isinstance<py::array>(value)) return py::reinterpret_borrow<py::array>(value);
+  if (!py::isinstance(value, py::module_::import("numpy").attr("generic"))) type_error(std::string(argument) + " must be an array");
+  return py::array::ensure(value);
+}
+
 py::array real_numbers(const py::handle& value, const char* argument) {
   py::array array = py::array::ensure(value);
   if (!array) {

@@ -53,6 +53,8 @@ auto converted(const py::array& array) {
   return result;
 }
 
+// An array as it is, or the one number of a NumPy scalar; TypeError for anything else.
+py::array array_or_scalar(const py::handle& value, const char* argument);
 // A number or an array of them: floats or integers; TypeError for anything else, complex numbers, text and objects included.
 py::array real_numbers(const py::handle& value, const char* argument);
 // Floats (scales, multipliers): one, or one per channel. All finite and > 0. `axis_size` < 0: exactly one.

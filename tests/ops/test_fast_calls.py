@@ -134,7 +134,7 @@ def test_calls_that_do_not_fit(call):
 
 
 def test_a_packed_matrix_that_was_never_made():
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TypeError):
         qkern.matmul(np.ones((2, 2), np.int8), qkern.PackedMatrix.__new__(qkern.PackedMatrix))
 
 

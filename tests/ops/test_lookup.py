@@ -67,3 +67,13 @@ def test_refused():
         qkern.lookup(x, table, out=np.zeros(3, np.int8))
     with pytest.raises(ValueError, match="out"):
         qkern.lookup(x, table, out=np.zeros(4, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_a_numpy_scalar_is_one_code(dtype):
+    table = np.arange(256, dtype=np.uint8)[::-1].copy()
+    result = qkern.lookup(dtype(7), table)
+    assert (result.shape, result.dtype, int(result)) == ((), np.uint8, 248)
+    for wrong in (7, [7], None, "7"):
+        with pytest.raises(TypeError, match="x must be an array"):
+            qkern.lookup(wrong, table)

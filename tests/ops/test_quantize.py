@@ -204,3 +204,15 @@ def test_arrays_that_no_cache_holds(isa, rng, axis):
     np.testing.assert_array_equal(
         qkern.dequantize(q, scale, zero, axis=axis), oracle.dequantize(q, scale, zero, axis=axis)
     )
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32])
+def test_a_numpy_scalar_is_one_number(dtype):
+    result = qkern.dequantize(dtype(9), 0.5, 1)
+    assert (np.shape(result), result.dtype, float(result)) == ((), np.float32, 4.0)
+    assert float(qkern.dequantize(qkern.quantize(np.float32(3), 0.5, dtype=np.int8), 0.5)) == 3
+    for wrong in (9, [9], None):
+        with pytest.raises(TypeError, match="q must be an array"):
+            qkern.dequantize(wrong, 0.5)
+    with pytest.raises(TypeError, match="q is int64"):
+        qkern.dequantize(np.int64(9), 0.5)
