@@ -82,6 +82,12 @@ def test_output_padding_beyond_the_stride_is_the_bias(rng):
     np.testing.assert_allclose(qkern.Session(proto).run(None, {"x": x})[0][0], expected, rtol=1e-5, atol=1e-5)
 
 
+def test_strides_of_any_length(same_as_onnxruntime, rng):
+    """As many convolutions as the kernel has taps, however many phases there are."""
+    inputs = [f32(rng, 1, 2, 2, 3), f32(rng, 2, 3, 2, 2), f32(rng, 3)]
+    same_as_onnxruntime("ConvTranspose", inputs, constants=[1, 2], strides=[30000, 1], pads=[20000, 1, 0, 0])
+
+
 def test_special_numbers_stay_where_they_are(same_as_onnxruntime, rng):
     x = f32(rng, 1, 2, 3, 3)
     x[0, 0, 1, 1] = np.inf
@@ -128,7 +134,7 @@ def test_what_is_not_covered_says_why(attributes, reason):
 
 @pytest.mark.parametrize(
     ("effort", "groups", "target"),
-    [("fast", 1, "x86"), ("fast", 2, "arm"), ("balanced", 2, "x86"), ("best", 1, "arm"), ("best", 2, "x86")],
+    [("fast", 1, "x86"), ("balanced", 2, "arm"), ("best", 2, "x86")],
 )
 def test_a_decoder_is_quantized_with_every_effort(rng, effort, groups, target):
     text = f"""(float[N, 3, 8, 8] x) => (float[N, 2, 16, 16] y) {{
