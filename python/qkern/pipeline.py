@@ -33,6 +33,7 @@ from .report.analysis import weight_ratio
 from .report.deviation import Deviation
 from .report.judgement import judged
 from .runtime.session import Execution
+from .runtime.signature import holds_floats
 from .target import Target, get_target
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ def _measure(
     for feed in samples:
         outputs = [session.run(None, feed) for session in sessions]
         for f, q in zip(*outputs, strict=True):
-            if f.dtype.kind == "f":
+            if holds_floats(f):
                 deviation.add(f, q)
         if metric == "agreement":
             f, q = outputs[0][0], outputs[1][0]

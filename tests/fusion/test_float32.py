@@ -49,6 +49,8 @@ def test_layers_are_int8_and_types_stay(dtype, effort, tmp_path):
     in_float32 = qkern.quantize_model(small_cnn(), x, "x86", effort="fast")
     assert {layer.name for layer in quantized.report.quantized} == {layer.name for layer in in_float32.report.quantized}
     assert {layer.op_type for layer in quantized.report.left_float} <= {"Cast"}
+    assert quantized.report.judged == 8
+    assert quantized.report.sqnr_db < 80
     assert f"converted from {dtype.name}" in quantized.report.notes[0].replace("double", "float64")
     quantized.save(tmp_path / "q.onnx")
     for session in (quantized.session(), qkern.Session(tmp_path / "q.onnx", fallback="none")):

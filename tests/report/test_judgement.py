@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -77,8 +78,8 @@ def test_all_outputs_together_below_15_db_are_a_warning(db, warned):
 
 
 def test_one_number_throughout_has_collapsed_where_float_varies():
-    warnings = verdict(scaled(ONES, shift=10.0), scaled(0 * ONES, shift=10.0), X).warnings
-    assert "output 'y' has collapsed: one number throughout" in warnings
+    found = verdict(scaled(ONES, shift=10.0), scaled(0 * ONES, shift=10.0), X).warnings
+    assert "output 'y' has collapsed: one number throughout" in found
     assert verdict(scaled(1e-4 * ONES, shift=10.0), scaled(0 * ONES, shift=10.0), X).warnings == ()
     assert verdict(scaled(0 * ONES, shift=10.0), scaled(0 * ONES, shift=10.0), X).warnings == ()
 
@@ -153,3 +154,17 @@ def test_the_layer_that_costs_most_is_named(effort):
     assert report.warnings[1].startswith("'small' costs most")
     assert "Conv '/small'" in report.warnings[1]
     json.dumps(report.warnings)
+
+
+def test_numpy_does_not_warn_of_what_onnx_defines():
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x2"], ["s"]), helper.make_node("Softmax", ["s"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in ("x", "x2")],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+    )
+    session = qkern.Session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (y,) = session.run(None, {"x": np.float32([[np.inf, 1]]), "x2": np.float32([[-np.inf, 1]])})
+    assert np.isnan(y).all()

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..calibration import CalibrationTable, KeptSamples
 from ..runtime.session import Execution
+from ..runtime.signature import holds_floats
 from ..target import Target
 from .adaround import round_weights
 from .bias_correction import correct_biases
@@ -120,9 +121,9 @@ class _Trial:
             count = self.count(feed)
             of_feed = np.zeros(count)
             for f, q in zip(expected, session.run(None, feed), strict=True):
-                if f.dtype.kind == "f":
-                    signal += float(np.square(f, dtype=np.float64).sum())
-                    squares = np.square(f.astype(np.float64) - q)
+                if holds_floats(f):
+                    signal += float(np.square(f.astype(np.float64)).sum())
+                    squares = np.square(f.astype(np.float64) - q.astype(np.float64))
                     rows = squares.ndim and len(squares) == count
                     of_feed += squares.reshape(count, -1).sum(axis=1) if rows else squares.sum() / count
             noise.append(of_feed)

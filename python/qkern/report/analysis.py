@@ -21,6 +21,7 @@ from ..conversion.windows import weight_rows
 from ..fusion.float32 import compute_in_float32
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..runtime.session import Execution
+from ..runtime.signature import holds_floats
 from ..target import Target, get_target
 from .deviation import Deviation
 
@@ -217,7 +218,7 @@ def _deviation(
     deviation = Deviation()
     for feed, references in zip(feeds, expected, strict=True):
         for reference, output in zip(references, of(session.run(None, feed)), strict=True):
-            if reference.dtype.kind == "f":
+            if holds_floats(reference):
                 deviation.add(reference, output)
     return deviation
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..conversion.exclusions import Exclude, Exclusions
 from ..runtime.session import Execution
+from ..runtime.signature import holds_floats
 from .analysis import errors_of_layers
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def judged(
     compared = []
     for index, name in enumerate(names):
         arrays = [(float_[index], int8[index]) for float_, int8 in pairs]
-        if any(not isinstance(f, np.ndarray) or f.dtype.kind != "f" for f, _ in arrays):
+        if not all(holds_floats(f) for f, _ in arrays):
             continue
         if any(f.shape != q.shape for f, q in arrays):
             warnings.append(f"output {name!r} is not judged: its shape is another one in int8")

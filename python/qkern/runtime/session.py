@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
@@ -124,7 +125,8 @@ class Session:
             frame = idle.pop()
         except IndexError:
             frame = Frame(self.steps, self._inputs, [slot for _, slot in self._outputs], self._taps)
-        with _limited_to(self._threads):
+        # ONNX defines what infinities and NaN give: NumPy's warnings of them are not for the caller.
+        with _limited_to(self._threads), np.errstate(all="ignore"):
             results = frame.run(arrays, tap)
         idle.append(frame)
         self._forget_old_shapes(key)

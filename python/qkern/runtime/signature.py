@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["InputSpec", "checked_feeds", "input_specs", "shape_of", "spec_of"]
+__all__ = ["InputSpec", "checked_feeds", "holds_floats", "input_specs", "shape_of", "spec_of"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class InputSpec:
         return array.ndim == len(self.shape) and all(
             want in (None, got) for want, got in zip(self.shape, array.shape, strict=True)
         )
+
+
+def holds_floats(array: Any) -> bool:
+    """Whether it is an array of floating-point numbers of any width, bfloat16 too, which NumPy takes for opaque."""
+    return isinstance(array, np.ndarray) and (array.dtype.kind == "f" or array.dtype.name == "bfloat16")
 
 
 def input_specs(model: ir.Model, *, with_defaults: bool = False) -> list[InputSpec]:
