@@ -11,9 +11,9 @@ from onnx_text import f32, graph, network, run_as_written
 
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric"]
 ROUNDING = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
-SCALES = [[2.0, 3.0], [0.5, 0.4], [1.3, 0.7], [2.5, 1.0], [0.2, 3.7]]
+SCALES = [[2.0, 3.0], [1.3, 0.7], [0.2, 1.0]]
 WHOLE = [[2.0, 0.4], [1.0, 3.0]]  # sizes before they are rounded down
-SIZES = [[14, 15], [3, 2], [1, 9], [7, 12]]
+SIZES = [[3, 12], [1, 9]]
 
 
 def scaled(x, scales):
@@ -41,7 +41,7 @@ def test_modes(same_as_onnxruntime, rng, mode, coordinates):
 
 def test_ties_that_float32_misses(same_as_onnxruntime):
     """3.5 comes out as 3.4999998: still a tie."""
-    for before, after in ((7, 2), (7, 38), (13, 4), (22, 13), (28, 19), (28, 31), (28, 1)):
+    for before, after in ((7, 2), (7, 38), (22, 13), (28, 1)):
         x = np.arange(before, dtype=np.float32).reshape(1, 1, 1, before)
         for coordinates, rounding in itertools.product(("asymmetric", "half_pixel"), ROUNDING):
             how = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
@@ -102,8 +102,9 @@ def test_other_types_are_moved(same_as_onnxruntime, rng):
         same_as_onnxruntime("Resize", inputs, constants=constants)
 
 
-@pytest.mark.parametrize("rounding", ROUNDING)
-@pytest.mark.parametrize("scales", [[2, 2], [1.5, 3], [0.5, 0.7]])
+@pytest.mark.parametrize(
+    ("rounding", "scales"), [("floor", [2, 2]), ("round_prefer_ceil", [1.5, 3]), ("ceil", [0.5, 0.7])]
+)
 def test_nearest_moves_codes(check, rng, rounding, scales):
     text = f"""(float[2, 4, 6, 6] x) => (float[] y) {{
         c = Conv(x, w)  r = Resize<mode="nearest", nearest_mode="{rounding}">(c, , s)  y = Conv(r, w)
