@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["Folder", "ModelSource", "fix_defaults", "load_model", "save_model", "serialize"]
+
+for _name in ("onnx", "onnx_ir", "onnxscript"):  # what they log goes to whoever listens, and not to stderr
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 ModelSource = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto", "ir.Model"]
 Folder = Union[str, "os.PathLike[str]", None]

@@ -19,15 +19,24 @@ _WRONG_INPUT = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, Not
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with `arguments` (None: those of the process) and returns its exit code."""
+    try:
+        return _run(arguments)
+    except BaseException as error:  # during imports: click turns an interrupt during a command into Abort
+        if _is_interrupt(error):
+            return _fail("interrupted", 130)
+        raise
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         return _fail(f'the command line needs {", ".join(missing)}: pip install "qkern[onnx]"', 2)
 
     import click
 
-    from .commands import qkern
-
     try:
+        from .commands import qkern
+
         code = qkern.main(args=None if arguments is None else list(arguments), prog_name="qkern", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.Abort:
@@ -36,9 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = error.ctx.command_path if error.ctx is not None else "qkern"
         return _fail(f"{error.format_message()} (see {command} --help)", 2)
     except Exception as error:  # whatever went wrong, a user of the command gets one line
+        if _is_interrupt(error):
+            return _fail("interrupted", 130)
         if os.environ.get("QKERN_DEBUG") == "1":
             raise
         return _fail(_one_line(error), 2 if isinstance(error, _WRONG_INPUT) else 1)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an interrupt is behind `error`: an import that one interrupts may fail with an error of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _one_line(error: Exception) -> str:

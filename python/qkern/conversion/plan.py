@@ -161,6 +161,8 @@ def _obstacle(node: ir.Node, how: NodeQuantization, activations: tuple[int, ...]
     values = [value for value in inputs if value is not None]
     if how.shares_params and any(output.dtype != values[0].dtype for output in node.outputs):
         return "not every output has the type of the input"
+    if weight is not None and how.weight_axis is not None and not -weight.ndim <= how.weight_axis < weight.ndim:
+        return f"its weight has shape {weight.shape}"
     weight_value = node.inputs[how.weight] if how.weight is not None else None
     typed = [*values, *([] if weight_value is None else [weight_value]), node.outputs[0]]
     dtypes = {value.dtype for value in typed} - {None}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..reference_list import unproven
 from .constant import constant_of
 from .opset import opset_of
@@ -37,12 +39,14 @@ def fold_constants(model: ir.Model) -> None:
 
     casts = _attributes_of_casts(model)
     opsets = dict(model.opset_imports)
-    Folding(
+    fold = Folding(
         shape_inference=True,
         input_size_limit=_LARGEST_FOLDED,
         output_size_limit=_LARGEST_FOLDED,
         should_fold=lambda node: _should_fold(node, opsets.get(node.domain, 0)),
-    )(model)
+    )
+    with np.errstate(all="ignore"):  # a constant may be NaN
+        fold(model)
     _drop_num_outputs(model)
     for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
         node.attributes.update(casts.get(node.outputs[0].name, {}))

@@ -68,7 +68,10 @@ class OldNode:
         dtype = self.first().dtype
         if dtype is None:
             raise self.refuse("its meaning depends on the type of an input that isn't known")
-        return self.constant(name, number, dtype.numpy())
+        try:
+            return self.constant(name, number, dtype.numpy())
+        except (OverflowError, ValueError) as error:
+            raise self.refuse(f"{number:g} is no {dtype.name.lower()}") from error
 
     def insert(self, op_type: str, *inputs: ir.Value | None, name: str, **attributes: Any) -> ir.Value:
         """The output of a new node in front of this one."""

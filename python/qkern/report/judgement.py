@@ -167,7 +167,7 @@ def _figures(arrays: Sequence[tuple[NDArray[Any], NDArray[Any]]], axis: int | No
     """Without the places at which the float output isn't finite. Sums are NumPy's, the same on every processor."""
     parts = []
     for f, q in arrays:
-        wide = [np.moveaxis(each, axis or 0, 0).astype(np.float64) for each in (f, q)]
+        wide = [np.moveaxis(np.atleast_1d(each), axis or 0, 0).astype(np.float64) for each in (f, q)]
         reference, other = (each.reshape(len(each) if axis is not None else 1, -1) for each in wide)
         if not reference.size:
             continue
