@@ -87,7 +87,7 @@ def convert(
             stands_for[activation.outputs[0]] = layer.node.outputs[0]
             _drop_activation(graph, activation, layer.node.outputs[0])
             notes[activation] = "dropped: the 8-bit range ends at its bounds"
-    readers = {(layer.node, index) for layer in plan.layers.values() for index in layer.activations}
+    readers = {read for layer in plan.layers.values() for read in layer.reads()}
     direct = {layer.outputs[0] for layer in plan.layers.values() if float_outputs and _gives_output(layer)}
     for value in values:
         if value in direct:
@@ -209,8 +209,10 @@ def _layer_report(
 ) -> LayerReport:
     name = node.name or ""
     if node in plan.absorbed:
-        note = notes.get(node, f"runs at the end of {plan.absorbed[node].name!r}")
-        return LayerReport(name, node.op_type, True, note, None, *_numbers(params[node.outputs[0]]))
+        by = plan.layers[plan.absorbed[node]]
+        where = "at the end of" if by.group is None else "in the table of"
+        note = notes.get(node, f"runs {where} {by.node.name!r}")
+        return LayerReport(name, node.op_type, True, note, None, *_numbers(params[by.outputs[0]]))
     if node not in plan.layers:
         return LayerReport(name, node.op_type, False, plan.float_reasons[node])
     layer = plan.layers[node]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..fusion import activation_of, constant_of
 from ..operators import get_operator
+from ..operators.pointwise import PointwiseGroup, pointwise_groups
 from .exclusions import Exclude, Exclusions, refuse_unknown
 from .groups import ValueGroups
 
@@ -32,7 +33,7 @@ class Layer:
     `activations` are the indices of its 8-bit inputs: constant ones too, and the weight where that isn't constant.
     `activation` is the Relu or Clip it absorbs, `outputs` the values that become 8-bit, after that activation.
     `weight_axis` (>= 0) and `weight_shape` are those of a constant weight. `gives_floats` says why the outputs are not
-    rounded to 8 bits ("": they are).
+    rounded to 8 bits ("": they are). `group`: the nodes that are one table, where these are several.
     """
 
     node: ir.Node
@@ -46,13 +47,26 @@ class Layer:
     weight_shape: tuple[int, ...] | None
     sums: bool = False
     gives_floats: str = ""
+    group: PointwiseGroup | None = None
+
+    @classmethod
+    def of_group(cls, group: PointwiseGroup) -> Layer:
+        """Nodes that are one function of one number, under the name of the last."""
+        return cls(group.nodes[-1], (), None, None, None, False, None, (group.output,), None, group=group)
+
+    def reads(self) -> tuple[tuple[ir.Node, int], ...]:
+        """Where 8-bit inputs are read: pairs of a node and an index."""
+        return tuple((self.node, index) for index in self.activations) if self.group is None else self.group.reads
 
     def inputs(self) -> Iterator[ir.Value]:
-        """The values behind `activations`."""
-        for index in self.activations:
-            value = self.node.inputs[index]
+        """The 8-bit inputs."""
+        seen: set[ir.Value] = set()
+        for node, index in self.reads():
+            value = node.inputs[index]
             assert value is not None
-            yield value
+            if self.group is None or value not in seen:
+                yield value
+            seen.add(value)
 
 
 @dataclass(eq=False)
@@ -88,8 +102,12 @@ def make_plan(model: ir.Model, exclude: Exclude = ()) -> Plan:
     excluded = Exclusions.of(exclude)
     refuse_unknown(excluded.nodes, (each for node in model.graph for each in (str(node.name), node.op_type)))
     plan = Plan()
+    groups = {node: group for group in pointwise_groups(model.graph) for node in group.nodes}
     for node in model.graph:
         if node in plan.absorbed:
+            continue
+        if node in groups:
+            _add_group(plan, node, groups[node], excluded)
             continue
         verdict = _examine(node, excluded, plan)
         if isinstance(verdict, str):
@@ -107,13 +125,33 @@ def make_plan(model: ir.Model, exclude: Exclude = ()) -> Plan:
     return plan
 
 
-def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
-    """The layer that `node` becomes, or why it stays float."""
+def _add_group(plan: Plan, node: ir.Node, group: PointwiseGroup, excluded: Exclusions) -> None:
+    """The group's layer, by its last node; the others are absorbed. One that stays float keeps all of them float: a
+    smaller group would have another output, of which no range is known."""
+    names = {str(each.name) for each in group.nodes} | {each.op_type for each in group.nodes}
+    left_out = next((name for name in excluded.nodes if name in names), None)
+    if left_out is None:
+        if node is group.nodes[-1]:
+            plan.layers[node] = Layer.of_group(group)
+        else:
+            plan.absorbed[node] = group.nodes[-1]
+    elif left_out in (node.name, node.op_type):
+        plan.float_reasons[node] = _why_excluded(node, excluded)
+    else:
+        plan.float_reasons[node] = f"it is one function with {left_out!r}, which stays float"
+
+
+def _why_excluded(node: ir.Node, excluded: Exclusions) -> str:
     name = str(node.name)
     if name in excluded.nodes:
         return excluded.nodes[name] or "excluded by name"
-    if node.op_type in excluded.nodes:
-        return f"excluded: every {node.op_type}"
+    return f"excluded: every {node.op_type}" if node.op_type in excluded.nodes else ""
+
+
+def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
+    """The layer that `node` becomes, or why it stays float."""
+    if why := _why_excluded(node, excluded):
+        return why
     producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
     if producer is not None and producer in plan.float_reasons and activation_of(producer.outputs[0]) is node:
         return f"it belongs to {producer.name!r}, which stays float"
@@ -145,7 +183,7 @@ def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
         bias = None
     shape = None if weight is None else weight.shape
     axis = None if shape is None or how.weight_axis is None else how.weight_axis % len(shape)
-    why = excluded.outputs.get(name, "")
+    why = excluded.outputs.get(str(node.name), "")
     return Layer(
         node, activations, how.weight, axis, bias, how.shares_params, activation, outputs, shape, how.sums, why
     )

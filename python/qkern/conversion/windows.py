@@ -156,7 +156,8 @@ def observe_moments(
     moments = {} if into is None else into
     readers: dict[str, list[str]] = {}
     for layer in layers:
-        weight, x = weight_rows(layer), layer.node.inputs[layer.activations[0]]
+        weight = weight_rows(layer)
+        x = None if weight is None else layer.node.inputs[layer.activations[0]]
         if weight is None or x is None or constant_of(x) is not None:
             continue
         groups, _, size = weight.rows.shape

@@ -1,7 +1,7 @@
 """ONNX operators that qkern has kernels for: how each is quantized and lowered. One file per operator.
 
-window.py, weights.py, pools.py, unary.py, mover.py, elementwise.py and interpolation.py are what several of them have
-in common.
+window.py, weights.py, pools.py, unary.py, mover.py, elementwise.py, interpolation.py and pointwise.py are what several
+of them have in common.
 """
 
 from __future__ import annotations

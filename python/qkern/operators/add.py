@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .elementwise import lower_elementwise
-from .operator import NodeQuantization, Operator
+from .elementwise import Combine, Elementwise
+from .operator import NodeQuantization
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Add"]
 
 
-class Add(Operator):
+class Add(Elementwise):
     """a + b, broadcast as NumPy does."""
 
     op_type = "Add"
+
+    def combine(self, dtype: np.dtype[Any]) -> Combine:
+        return np.add
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         return NodeQuantization((0, 1), sums=True)
@@ -35,7 +38,7 @@ class Add(Operator):
         left, right = builder.codes(a), builder.codes(b)
         to = builder.destination(node, absorb=builder.is_float(a))
         if left is None or right is None or to.params is None:
-            lower_elementwise(node, builder, lambda _: np.add, to)
+            self.lower_float(node, builder, to)
             return
         channels_last = builder.channels_last(a, b)
         call = partial(

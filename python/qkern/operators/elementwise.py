@@ -16,45 +16,50 @@ if TYPE_CHECKING:
 
     from ..runtime.builder import Builder, Destination
 
-__all__ = ["Combine", "Elementwise", "lower_elementwise"]
+__all__ = ["Combine", "Elementwise"]
 
 Combine: TypeAlias = "Callable[..., NDArray[Any]]"
 
 
 class Elementwise(Operator):
-    """Base of operators that combine two or more inputs, the first two first, and have no int8 kernel."""
+    """Base of operators that combine two or more inputs, the first two first."""
 
     def combine(self, dtype: np.dtype[Any]) -> Combine:
         """The function of two arrays of `dtype`, and `out=` as NumPy's have it."""
         raise NotImplementedError
 
+    def is_pointwise(self, node: ir.Node) -> bool:
+        return True
+
+    def pointwise(self, node: ir.Node, operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return _combined(
+            *operands, combine=self.combine(np.dtype(np.float32)), constants=[None] * len(operands), bounds=None
+        )
+
     def lower(self, node: ir.Node, builder: Builder) -> None:
-        lower_elementwise(node, builder, self.combine, builder.destination(node, absorb=False))
+        self.lower_float(node, builder, builder.destination(node, absorb=False))
 
-
-def lower_elementwise(
-    node: ir.Node, builder: Builder, combine: Callable[[np.dtype[Any]], Combine], to: Destination
-) -> None:
-    """Adds a step for `node`; images stay channels last where they are. Raises `Unsupported` for other types."""
-    values = [value for value in node.inputs if value is not None]
-    dtype = _dtype(values, builder)
-    constants = [builder.constant(value) for value in values]
-    computed = [value for value, constant in zip(values, constants, strict=True) if constant is None]
-    if not computed:
-        computed, constants = values, [None] * len(values)
-    ranks = {None if value.shape is None else len(value.shape) for value in computed}
-    rank = max((each for each in ranks if each is not None), default=0)
-    channels_last = (
-        len(ranks) == 1
-        and rank > 2
-        and builder.channels_last(*computed)
-        and all(constant is None or constant.ndim <= rank for constant in constants)
-    )
-    if channels_last:
-        constants = [None if each is None else _channels_last(each, rank) for each in constants]
-    call = partial(_combined, combine=combine(dtype), constants=constants, bounds=to.bounds)
-    slots = [builder.read(value, channels_last=channels_last) for value in computed]
-    builder.add_float(node, call, slots, to, channels_last=channels_last)
+    def lower_float(self, node: ir.Node, builder: Builder, to: Destination) -> None:
+        """Adds a step for `node`; images stay channels last where they are. Raises `Unsupported` for other types."""
+        values = [value for value in node.inputs if value is not None]
+        dtype = _dtype(values, builder)
+        constants = [builder.constant(value) for value in values]
+        computed = [value for value, constant in zip(values, constants, strict=True) if constant is None]
+        if not computed:
+            computed, constants = values, [None] * len(values)
+        ranks = {None if value.shape is None else len(value.shape) for value in computed}
+        rank = max((each for each in ranks if each is not None), default=0)
+        channels_last = (
+            len(ranks) == 1
+            and rank > 2
+            and builder.channels_last(*computed)
+            and all(constant is None or constant.ndim <= rank for constant in constants)
+        )
+        if channels_last:
+            constants = [None if each is None else _channels_last(each, rank) for each in constants]
+        call = partial(_combined, combine=self.combine(dtype), constants=constants, bounds=to.bounds)
+        slots = [builder.read(value, channels_last=channels_last) for value in computed]
+        builder.add_float(node, call, slots, to, channels_last=channels_last)
 
 
 def _dtype(values: Sequence[ir.Value], builder: Builder) -> np.dtype[Any]:

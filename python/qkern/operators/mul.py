@@ -1,4 +1,4 @@
-"""Mul: x * f(x), as SiLU is exported, is a table on codes; any other product is float."""
+"""Mul: float, or part of a table on codes: in a function of one number (pointwise.py), or as x * f(x) in codes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .elementwise import lower_elementwise
-from .operator import NodeQuantization, Operator
-from .unary import Unary
+from .elementwise import Combine, Elementwise
+from .operator import NodeQuantization
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,21 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["Mul"]
 
 
-class Mul(Operator):
+class Mul(Elementwise):
     """a * b, broadcast as NumPy does."""
 
     op_type = "Mul"
 
-    def quantization(self, node: ir.Node) -> NodeQuantization | str:
-        from . import get_operator
+    def combine(self, dtype: np.dtype[Any]) -> Combine:
+        return np.multiply
 
-        for x, gate in (node.inputs, reversed(node.inputs)):
-            producer = gate.producer() if gate is not None else None
-            if producer is not None and producer.domain == "" and producer.inputs and producer.inputs[0] is x:
-                operator = get_operator(producer.op_type)
-                if isinstance(operator, Unary) and not isinstance(operator.quantization(producer), str):
-                    return NodeQuantization((0, 1))
-        return "Mul has an int8 kernel for x * f(x) only"
+    def quantization(self, node: ir.Node) -> NodeQuantization | str:
+        return "Mul has an int8 kernel for functions of one number only"
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
         a, b = node.inputs[0], node.inputs[1]
@@ -49,7 +43,7 @@ class Mul(Operator):
                 if known is not None and known[0] is x.codes:
                     builder.add_table(node, x, _table(x, gate, known[1], to.params), to)
                     return
-        lower_elementwise(node, builder, lambda _: np.multiply, to)
+        self.lower_float(node, builder, to)
 
 
 def _table(x: Quantized, gate: Quantized, entries: NDArray[Any], y: QuantParams) -> NDArray[Any]:

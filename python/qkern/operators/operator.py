@@ -6,11 +6,13 @@ One file per operator in this folder holds one `Operator`; `operators/__init__.p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
     from ..runtime.builder import Builder
 
@@ -58,6 +60,14 @@ class Operator:
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         """How `node` is quantized, or the reason, in words, why it stays float."""
         return f"{self.op_type} has no int8 kernel"
+
+    def is_pointwise(self, node: ir.Node) -> bool:
+        """Whether the numbers of `node`, with constants in the right places, are each a function of one number."""
+        return False
+
+    def pointwise(self, node: ir.Node, operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """What a node that `is_pointwise` computes in float32, from arrays that broadcast."""
+        raise NotImplementedError
 
     def lower(self, node: ir.Node, builder: Builder) -> None:
         """Adds the steps that compute `node` to the program, in int8 where its inputs and output are quantized.

@@ -6,7 +6,7 @@ ones too, but there it is gone after rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,6 +43,12 @@ class Unary(Operator):
             return str(reason)
         return NodeQuantization((0,))
 
+    def is_pointwise(self, node: ir.Node) -> bool:
+        return not isinstance(self.quantization(node), str)
+
+    def pointwise(self, node: ir.Node, operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return _apply(operands[0], function=self.function(node))
+
     def lower(self, node: ir.Node, builder: Builder) -> None:
         x, function = node.inputs[0], self.function(node)
         assert x is not None
@@ -50,18 +56,20 @@ class Unary(Operator):
             raise Unsupported("its input is not float32")
         codes, to = builder.codes(x), builder.destination(node, absorb=False)
         if codes is not None and to.params is not None:
-            builder.add_table(node, codes, table_for(function, codes.params, to.params), to)
+            builder.add_table(node, codes, table_for(partial(_apply, function=function), codes.params, to.params), to)
             return
         channels_last = builder.channels_last(x)
         inputs = [builder.read(x, channels_last=channels_last)]
         builder.add_float(node, partial(_apply, function=function), inputs, to, channels_last=channels_last)
 
 
-def table_for(function: Function, x: QuantParams, y: QuantParams) -> NDArray[Any]:
+def table_for(
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]], x: QuantParams, y: QuantParams
+) -> NDArray[Any]:
     """The 256 entries of `function` from codes of `x` to codes of `y`, as `lookup` takes them."""
     every = np.arange(256, dtype=np.uint8).view(x.dtype)
     real = _core.dequantize(every, x.scale, x.zero_point)
-    return _core.quantize(_apply(real, function=function), y.scale, y.zero_point, dtype=y.dtype)
+    return _core.quantize(function(real), y.scale, y.zero_point, dtype=y.dtype)
 
 
 def _apply(

@@ -22,6 +22,7 @@ from ..fusion import activation_bounds, activation_of, constant_of
 from ..operators import Unsupported, get_operator
 from ..scheme import QuantParams
 from .foreign_nodes import Fallback, ForeignNodes
+from .function_groups import FunctionGroups
 from .moves import lookup, to_channels_first, to_channels_last
 from .program import Kind, Slot, Step
 from .quantized import CODES, Quantized, dequantize_by, dequantized, has_kernel, params_of, quantize_by
@@ -87,6 +88,7 @@ class Builder:
             slot = Slot(value.name or "")
             self.inputs[slot.name] = slot
             self._slots[value] = {False: slot}
+        self._groups = FunctionGroups(model, self._observed)
         for node in model.graph:
             if node not in self._done:
                 self._lower(node)
@@ -248,11 +250,11 @@ class Builder:
         """As `add`, for a step that writes the float value of `to`, whatever reads it."""
         self.add(node, compute, inputs, replace(to, params=None, codes=()), kind="float", **how)
 
-    def add_table(self, node: ir.Node, x: Quantized, table: NDArray[Any], to: Destination) -> None:
+    def add_table(self, node: ir.Node, x: Quantized, table: NDArray[Any], to: Destination, reason: str = "") -> None:
         """A lookup step: codes of `to` as a function of the codes of `x`."""
         channels_last = True in self._slots.get(x.codes, {})
         source = self.read_codes(x, channels_last=channels_last)
-        self.add(node, partial(lookup, table=table), [source], to, channels_last=channels_last)
+        self.add(node, partial(lookup, table=table), [source], to, channels_last=channels_last, reason=reason)
         for codes in to.codes:
             self._tables[codes] = (x.codes, table)
 
@@ -279,6 +281,9 @@ class Builder:
                 return
             if node.op_type in ("QuantizeLinear", "DequantizeLinear") and self._convert_by_computed(node):
                 return
+        if done := self._groups.lower(node, self):
+            self._done.update(done)
+            return
         operator = get_operator(node.op_type) if node.domain == "" else None
         if operator is None:
             raise Unsupported(f"{node.domain + '.' if node.domain else ''}{node.op_type} has no kernel")
