@@ -88,7 +88,7 @@ def test_a_binding_is_in_the_module_the_stub_and_the_tests(binding: str):
     assert f"  {binding}(m);" in (CSRC / "bindings" / "module.cc").read_text()
     source = (CSRC / "bindings" / f"{binding}.cc").read_text()
     functions = re.findall(r'm\.def\(\s*"(\w+)"', source)
-    classes = re.findall(r'(?:class_<[^;(]*>|bind_layer<[^;(]*>)\s*\(m, "(\w+)"', source)
+    classes = re.findall(r'(?:class_|BoundClass|bind_layer)<[^;(]*>\s*\(m, "(\w+)"', source)
     assert functions or classes
     stub = (PACKAGE / "_core.pyi").read_text()
     exported = "\n".join(path.read_text() for path in PACKAGE.glob("*.py"))
