@@ -70,6 +70,20 @@ def test_quantize_passes_its_options_on(files, command):
     assert "excluded" in out
 
 
+def test_what_was_lost_is_said_and_in_the_report(files, command):
+    fast = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", "--effort", "fast")
+    _, out, _ = command(*fast)
+    assert "judged on  " in out
+    assert "warning" not in out
+    every = [option for name in ("Conv", "Gemm", "Add", "GlobalAveragePool") for option in ("--exclude", name)]
+    for page in ("report.json", "report.html"):
+        code, out, err = command(*fast, *every, "--report", page)
+        assert (code, err) == (0, "")
+        assert "warning: no layer is int8" in out
+        assert "no layer is int8" in (files / page).read_text()
+    assert json.loads((files / "report.json").read_text())["judged"] > 0
+
+
 def test_run_writes_and_describes_the_outputs(files, command):
     for model in ("model.onnx", "int8.onnx"):
         code, out, err = command("run", model, "--data", "data.npz", "-o", "out.npz", "--threads", 2)
