@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .operator import NodeQuantization, Operator, Unsupported
-from .pools import global_obstacle, over_all, scales
+from .pools import KERNEL_AXES, global_obstacle, over_all, scales
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,11 +35,13 @@ class GlobalAveragePool(Operator):
             raise Unsupported(global_obstacle(node) or "its input is not float32")
         codes, to = builder.codes(x), builder.destination(node, absorb=False)
         if codes is not None and to.params is not None:
-            call = partial(_mean, **scales(codes, to))
+            call = _mean(builder.rank(x), **scales(codes, to))
             builder.add(node, call, [builder.read_codes(codes, channels_last=True)], to, channels_last=True)
         else:
-            builder.add_float(node, _mean, [builder.read(x, channels_last=True)], to, channels_last=True)
+            call = _mean(builder.rank(x))
+            builder.add_float(node, call, [builder.read(x, channels_last=True)], to, channels_last=True)
 
 
-def _mean(x: NDArray[Any], *, out: NDArray[Any] | None = None, **codes: Any) -> NDArray[Any]:
-    return over_all(x, partial(_core.global_average_pool, layout="NHWC", **codes), out)
+def _mean(rank: int, **codes: Any) -> Callable[..., NDArray[Any]]:
+    kernel = partial(_core.global_average_pool, layout="NHWC", **codes)
+    return kernel if rank <= KERNEL_AXES + 2 else partial(over_all, pool=kernel)

@@ -39,4 +39,8 @@ class GlobalMaxPool(Operator):
 
 
 def _largest(x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    return over_all(x, lambda flat, out: _core.max_pool(flat, kernel=flat.shape[1], layout="NHWC", out=out), out)
+    return over_all(x, pool=_largest_of_row, out=out)
+
+
+def _largest_of_row(flat: NDArray[Any], *, out: NDArray[Any] | None) -> NDArray[Any]:
+    return _core.max_pool(flat, kernel=flat.shape[1], layout="NHWC", out=out)

@@ -39,7 +39,7 @@ class NodeQuantization:
 
 
 class Unsupported(Exception):
-    """`lower` has no kernel for this node: it runs through ONNX's reference. The text is the reason, in words."""
+    """`lower` has no kernel for this node: it runs in a fallback, or not at all. The text is the reason, in words."""
 
 
 class Operator:

@@ -64,7 +64,7 @@ def global_obstacle(node: ir.Node) -> str:
     return "" if len(x.shape) > 2 else "it has no spatial axis"
 
 
-def over_all(x: NDArray[Any], pool: Callable[..., NDArray[Any]], out: NDArray[Any] | None) -> NDArray[Any]:
+def over_all(x: NDArray[Any], *, pool: Callable[..., NDArray[Any]], out: NDArray[Any] | None = None) -> NDArray[Any]:
     """`pool` over the spatial axes of x, channels last, as one axis: the kernels have at most 3. They keep size 1."""
     batch, *spatial, channels = x.shape
     if 0 in spatial:
