@@ -117,3 +117,35 @@ def test_reasons_go_along():
     assert "it does the work of '/fc/Add'" in reasons["/fc/MatMul"]
     assert reasons["/body/Conv"] == "excluded by name"
     assert [layer.gives_floats for layer in plan.layers.values() if layer.node.name == "/stem/Conv"] == ["too wide"]
+
+
+def calls_of_functions():
+    """Two calls of one function in a row, and a Conv behind."""
+    body = [
+        helper.make_node("Conv", ["i", "v"], ["t"], name="conv"),
+        helper.make_node("Relu", ["t"], ["o"], name="relu"),
+    ]
+    opset = helper.make_opsetid("", 17)
+    function = helper.make_function("local", "Block", ["i", "v"], ["o"], body, [opset])
+    nodes = [
+        helper.make_node("Block", ["x", "w"], ["a"], name="/first", domain="local"),
+        helper.make_node("Block", ["a", "w"], ["b"], name="/second", domain="local"),
+        helper.make_node("Conv", ["b", "w"], ["y"], name="/last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [array("w", 3, 3, 1, 1)],
+    )
+    imports = [opset, helper.make_opsetid("local", 1)]
+    return helper.make_model(graph, opset_imports=imports, functions=[function], ir_version=8)
+
+
+@pytest.mark.parametrize(("exclude", "layers"), [("/first", [1, 2]), ("/second", [0, 2]), ("Block", [2])])
+def test_a_call_of_a_function_is_all_of_its_nodes(exclude, layers):
+    report = qkern.quantize_model(calls_of_functions(), X, "x86", effort="fast", exclude=exclude).report
+    convolutions = [layer for layer in report if layer.op_type == "Conv"]
+    assert [index for index, layer in enumerate(convolutions) if layer.quantized] == layers
+    assert all(exclude in layer.reason for layer in report.left_float)

@@ -53,6 +53,7 @@ def fuse_excluding(model: ir.Model, exclude: Exclude) -> tuple[tuple[Fused, ...]
 
     common.NameFixPass()(model)
     before = [(str(node.name), node.op_type, [value.name for value in node.outputs]) for node in model.graph]
+    bodies = _inlined(model) if model.functions else {}
     fused = tuple(fuse(model))
     after = {str(node.name): node.op_type for node in model.graph}
     writers = {value.name: str(node.name) for node in model.graph for value in node.outputs}
@@ -65,7 +66,8 @@ def fuse_excluding(model: ir.Model, exclude: Exclude) -> tuple[tuple[Fused, ...]
     for name, op_type, outputs in before:
         if name in given or op_type in given:
             work = f"excluded: it does the work of {name!r}" + ("" if name in given else f", as every {op_type} is")
-            targets = _merged_into(name, fused, after) or [writers[each] for each in outputs if each in writers]
+            targets = [now for each in bodies.get(name, [name]) for now in _merged_into(each, fused, after)]
+            targets = targets or [writers[each] for each in outputs if each in writers]
             for target in targets:
                 found.setdefault(target, work)
     return fused, Exclusions(found)
@@ -78,6 +80,33 @@ def refuse_unknown(wanted: Iterable[str], known: Iterable[str]) -> None:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f"; the closest are {', '.join(map(repr, close))}" if close else ""
         raise ValueError(f"exclude: the graph has no node or operator {name!r}{hint}")
+
+
+def _inlined(model: ir.Model) -> dict[str, list[str]]:
+    """Inlines the functions of `model`; by the name of a node that called one, the names of those in its place."""
+    import onnx_ir.passes.common as common
+
+    old = set(model.graph)
+    calls = {
+        str(node.name): ({value.name for value in node.inputs if value is not None}, {v.name for v in node.outputs})
+        for node in model.graph
+        if node.op_identifier() in model.functions
+    }
+    common.InlinePass()(model)
+    common.NameFixPass()(model)
+    bodies: dict[str, list[str]] = {}
+    for name, (inputs, outputs) in calls.items():
+        body: dict[ir.Node, None] = {}
+        open_ = [node for node in model.graph if any(value.name in outputs for value in node.outputs)]
+        while open_:  # from the outputs back to the inputs
+            node = open_.pop()
+            if node in body or node in old:
+                continue
+            body[node] = None
+            ahead = (value for value in node.inputs if value is not None and value.name not in inputs)
+            open_ += [producer for value in ahead if (producer := value.producer()) is not None]
+        bodies[name] = [str(node.name) for node in body]
+    return bodies
 
 
 def _merged_into(name: str, fused: Iterable[Fused], after: Collection[str]) -> list[str]:
