@@ -115,7 +115,10 @@ def _change_number(proto: onnx.ModelProto, random: Random) -> None:
     one = _pick([*tensors, *attributes], random) if tensors or attributes else None
     number = _pick(_SMALL if random.integers(4) else _INTEGERS, random)
     if isinstance(one, onnx.TensorProto):
-        array = onnx.numpy_helper.to_array(one).copy()
+        try:
+            array = onnx.numpy_helper.to_array(one).copy()
+        except (KeyError, TypeError, ValueError, onnx.checker.ValidationError):  # another change was here before
+            return
         with np.errstate(all="ignore"):
             array.reshape(-1)[random.integers(array.size)] = np.array(number).astype(array.dtype)
         one.raw_data = array.tobytes()
