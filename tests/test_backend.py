@@ -4,103 +4,51 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import qkern.backend
-from onnx import numpy_helper
-from onnx.backend.test.loader import load_model_tests
-from onnx.backend.test.runner import Runner
+from onnx_tests import check_outputs, network_tests, node_tests
 from onnx_text import graph
 
 EVERY = 1 if os.environ.get("QKERN_NODE_TESTS") == "all" else 8  # `nox -s node_tests` runs all
-# By the name of the test. Training has no place here.
+# Training has no place here. ONNX Runtime has no arithmetic in bfloat16, and none with a sequence of unknown type; the
+# reference isn't known to be right for these.
 REFUSED = {
-    "auto": {"test_gradient_of_add", "test_gradient_of_add_and_mul"},
+    "test_attention_3d_causal_bf16_expanded",
+    "test_attention_4d_attn_mask_causal_bf16_expanded",
+    "test_attention_4d_causal_bf16_expanded",
+    "test_attention_4d_causal_padded_kv_bf16_expanded",
+    "test_attention_4d_padded_kv_bf16_expanded",
+    "test_bernoulli_double",
+    "test_bernoulli_double_expanded",
+    "test_bernoulli_seed_expanded",
+    "test_celu_bfloat16_expanded",
+    "test_gradient_of_add",
+    "test_gradient_of_add_and_mul",
+    "test_loop16_seq_none",
 }
+# The reference is refused for what it isn't known to be right for, by the sweep of tests/sweep: Loop, LRN, ...
+MOST_REFUSED = {"auto": len(REFUSED), "reference": 60}
 RANDOM = re.compile("test_bernoulli|test_training_dropout(_default)?(_mask)?$")  # other numbers in every run
-# ONNX's tests ask for 1e-3, which is less than two steps of these.
-TOLERANCES = {"float16": 2.0**-9, "bfloat16": 2.0**-6}
-
-Case = tuple[str, onnx.ModelProto, list[Any], list[Any], float]
-
-
-def cases() -> Iterator[Case]:
-    """Name, model, inputs, expected outputs and relative tolerance: of single nodes, and of networks in the package."""
-    for case in load_model_tests(kind="node"):
-        for inputs, outputs in case.data_sets:
-            yield case.name, case.model, list(map(as_array, inputs)), list(map(as_array, outputs)), case.rtol
-    for kind in ("simple", "pytorch-converted", "pytorch-operator"):
-        for case in load_model_tests(kind=kind):
-            folder = Path(case.model_dir)
-            model = onnx.load(folder / "model.onnx")
-            for data in folder.glob("test_data_set*"):
-                inputs = [read(data / f"input_{i}.pb", each) for i, each in enumerate(model.graph.input)]
-                outputs = [read(data / f"output_{i}.pb", each) for i, each in enumerate(model.graph.output)]
-                yield case.name, model, [x for x in inputs if x is not None], outputs, case.rtol
-    light = Path(onnx.__file__).parent / "backend/test/data/light"
-    for path in light.glob("*.onnx") if EVERY == 1 else [light / "light_squeezenet.onnx"]:
-        model = onnx.load(path)
-        constants = {each.name for each in model.graph.initializer}
-        inputs = [Runner.generate_dummy_data(each) for each in model.graph.input if each.name not in constants]
-        yield path.name, model, inputs, [read(path.with_name(f"{path.stem}_output_0.pb"), model.graph.output[0])], 1e-3
-
-
-def as_array(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [as_array(each) for each in value]
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-
-def read(path: Path, described: onnx.ValueInfoProto) -> Any:
-    kinds = {
-        "sequence_type": (onnx.SequenceProto, numpy_helper.to_list),
-        "optional_type": (onnx.OptionalProto, numpy_helper.to_optional),
-    }
-    if not path.exists():
-        return None
-    kind, convert = kinds.get(described.type.WhichOneof("value"), (onnx.TensorProto, numpy_helper.to_array))
-    proto = kind()
-    proto.ParseFromString(path.read_bytes())
-    return convert(proto)
-
-
-def compare(result: Any, expected: Any, rtol: float, by_value: bool) -> None:
-    if isinstance(expected, list):
-        assert len(result) == len(expected)
-        for pair in zip(result, expected, strict=True):
-            compare(*pair, rtol, by_value)
-    elif expected is None:
-        assert result is None
-    elif expected.dtype.kind in "OUS":
-        np.testing.assert_array_equal(result, expected)
-    else:
-        assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
-        wide = expected.astype(complex if expected.dtype.kind == "c" else float)
-        # Fourier transforms in float32 leave other remainders where the result is 0.
-        largest = np.abs(wide[np.isfinite(wide)]).max(initial=0)
-        rtol = max(rtol, TOLERANCES.get(expected.dtype.name, 0))
-        if by_value:
-            np.testing.assert_allclose(result.astype(wide.dtype), wide, rtol, 1e-5 * largest)
 
 
 @pytest.mark.parametrize("part", range(2))
-@pytest.mark.parametrize("fallback", ["auto"])
+@pytest.mark.parametrize("fallback", ["auto", "reference"])
 @pytest.mark.filterwarnings("ignore")  # of ONNX's definitions of its tests
 def test_onnx_node_tests(fallback, part):
     if fallback == "auto":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     passed, refused, wrong = 0, set(), {}
-    for number, (name, model, inputs, outputs, rtol) in enumerate(cases()):
-        if number % (2 * EVERY) != part * EVERY and name not in REFUSED[fallback]:
+    tests = [*node_tests(), *network_tests(every=EVERY == 1)]
+    for number, test in enumerate(tests):
+        name = test.name
+        if number % (2 * EVERY) != part * EVERY and name not in REFUSED:  # these in both parts
             continue
         try:
-            results = qkern.backend.run_model(model, inputs, fallback=fallback)
-            compare(list(results), outputs, rtol, by_value=not RANDOM.match(name))
+            results = qkern.backend.run_model(test.model, test.inputs, fallback=fallback)
+            check_outputs(list(results), test.outputs, test.rtol, by_value=not RANDOM.match(name))
         except (ValueError, RuntimeError) as error:
             if re.search(r"node '.*' \(.*\)", str(error)):
                 refused.add(name)
@@ -112,8 +60,9 @@ def test_onnx_node_tests(fallback, part):
             passed += 1
     print(f"{passed} passed, {len(refused)} refused")
     assert not wrong
-    assert refused == REFUSED[fallback]
-    assert passed > 2000 / EVERY / 2
+    assert refused == REFUSED or (fallback == "reference" and refused >= REFUSED)
+    assert len(refused) <= MOST_REFUSED[fallback]
+    assert passed > (2000 if fallback == "auto" else 1925) / EVERY / 2 * 0.95  # the parts aren't alike
 
 
 def test_prepare_and_run():

@@ -42,6 +42,7 @@ def unproven(node: ir.Node, opset: int) -> str:
 def features(node: ir.Node, opset: int, *, ranks: bool = False) -> list[str]:
     """The features of `node` at that version of its domain."""
     import onnx
+    import onnx_ir as ir
 
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
@@ -69,7 +70,10 @@ def features(node: ir.Node, opset: int, *, ranks: bool = False) -> list[str]:
         if optional and (index >= len(node.inputs) or node.inputs[index] is None):
             found.append(f"no {formal.name}")
     given = [index for index, value in enumerate(node.outputs) if value.name]
-    found += [f"output {schema.outputs[min(index, len(schema.outputs) - 1)].name}" for index in given if index]
+    for index in given:
+        name = schema.outputs[min(index, len(schema.outputs) - 1)].name
+        found += [f"output {name}"] if index else []
+        found += [f"output {name} of OptionalType"] if isinstance(node.outputs[index].type, ir.OptionalType) else []
     return list(dict.fromkeys(found))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import onnx
 import pytest
 import qkern
 from onnx_text import graph
@@ -192,19 +193,17 @@ def test_what_onnxruntime_gets_wrong_it_is_not_given(op_type, onnxruntime):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_process_runs_foreign_steps(python, onnxruntime):
+def test_a_forked_process_runs_foreign_steps(python, onnxruntime, tmp_path):
+    onnx.save(graph("(float[N, 512] x) => (float[N, 512] y) { y = Softsign(x) }"), tmp_path / "m.onnx")
     done = python(
-        """
-        import os, sys
-        sys.path.insert(0, "tests")
-        import numpy as np, qkern
-        from onnx_text import graph
-        session = qkern.Session(graph("(float[N, 512] x) => (float[N, 512] y) { y = Softsign(x) }"), num_threads=2)
+        f"""
+        import os, numpy as np, qkern
+        session = qkern.Session({str(tmp_path / "m.onnx")!r}, num_threads=2)
         x = np.ones((2048, 512), np.float32)
-        session.run(None, {"x": x})
+        session.run(None, {{"x": x}})
         child = os.fork()
         if child == 0:
-            os._exit(0 if (session.run(None, {"x": x})[0] == 0.5).all() else 1)
+            os._exit(0 if (session.run(None, {{"x": x}})[0] == 0.5).all() else 1)
         print(os.waitpid(child, 0)[1])
         """
     )

@@ -5,7 +5,10 @@ reference_list.json, what `onnx.reference` is proven right for, and docs/operato
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import onnx
 import sweep_types  # noqa: F401  (completes the cases)

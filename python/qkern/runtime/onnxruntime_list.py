@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deviation"]
 
+_FLOAT8E4M3FN = 17
+
 
 def deviation(node: ir.Node) -> str:
     """What of `node` ONNX Runtime gets wrong, in words; empty where nothing is known."""
@@ -31,6 +33,8 @@ def deviation(node: ir.Node) -> str:
         return "Attention with nonpad_kv_seqlen"
     if node.op_type == "ConvInteger" and _is_vector(_given(node, 3)):
         return "ConvInteger with a zero point per output channel"
+    if node.op_type == "Cast" and node.attributes.get_int("to", 0) == _FLOAT8E4M3FN and not _saturates(node):
+        return "Cast to FLOAT8E4M3FN without saturate"  # numbers just beyond the range become the largest, not NaN
     if node.op_type in ("ReduceMax", "ReduceMin") and _is_bool(_given(node, 0)):
         return f"{node.op_type} of bool"
     return ""
@@ -38,6 +42,10 @@ def deviation(node: ir.Node) -> str:
 
 def _given(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
+
+
+def _saturates(node: ir.Node) -> bool:
+    return bool(node.attributes.get_int("saturate", 1))
 
 
 def _has_broken_sizes(node: ir.Node) -> bool:

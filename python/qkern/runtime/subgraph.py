@@ -127,14 +127,17 @@ def _tensor_of(value: ir.Value, constant: Callable[[ir.Value], NDArray[Any] | No
 
 
 def _described(value: ir.Value) -> onnx.ValueInfoProto:
-    """Name, type and rank. No sizes: those in a file may be of another batch than the one that is run."""
+    """Name, type and rank; the size only of a list of integers, such as a shape, which has to be known: other sizes may
+    be those of another batch than the one that is run."""
     import onnx_ir as ir
 
     if value.type is None:
         import onnx
 
         return onnx.ValueInfoProto(name=value.name)
-    shape = None if value.shape is None else ir.Shape([None] * len(value.shape))
+    shape = value.shape
+    if shape is not None and not (len(shape) == 1 and value.dtype in (ir.DataType.INT32, ir.DataType.INT64)):
+        shape = ir.Shape([None] * len(shape))
     return ir.to_proto(ir.Value(name=value.name, type=value.type, shape=shape))
 
 
