@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["features", "unproven"]
+__all__ = ["features", "unlisted", "unproven"]
 
 _TYPES = frozenset({"dtype", "output_datatype", "output_dtype", "to"})  # attributes whose number is a type
 _TEXTS = frozenset({"delimiter", "equation", "locale", "pattern", "value_string"})  # whose text may be any
@@ -26,10 +26,15 @@ _FILE = Path(__file__).with_name("reference_list.json")
 def unproven(node: ir.Node, opset: int) -> str:
     """What of `node` (its operator, an attribute, an input), at this version of its domain, isn't known to be right in
     the installed onnx, in words; empty where all of it is. Nodes of bodies are asked for by themselves."""
-    operator = f"{node.domain + '.' if node.domain else ''}{node.op_type}"
     first, last = _listed()["onnx"]
     if not _minor(first) <= _minor(_installed()) <= _minor(last):
-        return f"{operator} of onnx {_installed()} (tested: {first} to {last})"
+        return f"{_name(node)} of onnx {_installed()} (tested: {first} to {last})"
+    return unlisted(node, opset)
+
+
+def unlisted(node: ir.Node, opset: int) -> str:
+    """As `unproven`, whatever the installed onnx: that is what constant folding goes by, which every model needs."""
+    operator = _name(node)
     known = _listed()["operators"].get(operator)
     if known is None:
         return operator
@@ -85,6 +90,10 @@ def _type_of(value: ir.Value) -> str:
         return "unknown type"
     kind = ir.TensorType if value.type is None else type(value.type)
     return dtype.name if kind is ir.TensorType else f"{kind.__name__} of {dtype.name}"
+
+
+def _name(node: ir.Node) -> str:
+    return f"{node.domain + '.' if node.domain else ''}{node.op_type}"
 
 
 @cache

@@ -124,6 +124,7 @@ SCALES = {"up": [1, 1, 2, 3], "down": [1, 1, 0.5, 0.7], "both": [1, 1, 0.6, 2], 
 # name: operator, opset, inputs (the first is fed), attributes, outputs
 CASES: dict[str, tuple[Any, ...]] = {
     "BatchNormalization-spatial": ("BatchNormalization", 7, [X, *np.abs(f32(4, 4, 6, 6)) + 0.5], {"spatial": 0}),
+    "BatchNormalization": ("BatchNormalization", 8, [X, *np.abs(f32(4, 4)) + 0.5], {"epsilon": 0.1}),
     "Cast": ("Cast", 9, [X], {"to": 6}),
     "Clip": ("Clip", 7, [X], {"min": -0.5, "max": 0.2}),
     "Clip-max": ("Clip", 10, [X], {"max": 0.2}),
@@ -191,6 +192,8 @@ DEFINED: dict[str, tuple[Any, ...]] = {
     "Add-consumed": ("Add", 1, [X, X], {"consumed_inputs": [0, 0]}, X + X),
     "Mul-negative": ("Mul", 6, [X, CHANNEL], {"broadcast": 1, "axis": -3}, X * B),
     "Greater": ("Greater", 1, [X, CHANNEL], {"broadcast": 1, "axis": 1}, X > B),
+    "BatchNormalization": ("BatchNormalization", 6, [X, *PARAMETERS], {"is_test": 1}, NORMALIZED),
+    "GlobalLpPool": ("GlobalLpPool", 1, [X], {"p": 1.0}, np.abs(X).sum((2, 3), keepdims=True)),
     "Cast": ("Cast", 1, [X], {"to": "INT32"}, X.astype(np.int32)),
     "Clip": ("Clip", 1, [X], {"max": 0.2, "consumed_inputs": [0]}, np.minimum(X, np.float32(0.2))),
     "Concat": ("Concat", 1, [X, X], {}, np.concatenate([X, X], 1)),

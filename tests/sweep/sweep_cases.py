@@ -77,7 +77,7 @@ class Case:
         """Opsets in which the operator differs: for each of its schemas from 13 on that takes this case, the first."""
         known = schemas(self.op_type, self.domain)
         found = []
-        for schema in () if known[-1].deprecated else known:
+        for schema in known if known and not known[-1].deprecated else ():
             first = schema.since_version if self.domain else max(schema.since_version, 13)
             low, high = self.opsets or (0, 10**6)
             fits = set(self.attributes) <= set(schema.attributes) and len(self.inputs) <= schema.max_input

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reference_list import unproven
+from ..reference_list import unlisted
 from .constant import constant_of
 from .opset import opset_of
 from .sizes import check_sizes
@@ -72,7 +72,7 @@ def _drop_num_outputs(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node, opset: int) -> bool | None:
-    """Folding computes with `onnx.reference`: only what that is known to compute right."""
+    """Folding computes with `onnx.reference`: only what a sweep has shown to be right there."""
     import onnx_ir as ir
 
     if node.op_type in _QUANTIZATION:
@@ -81,7 +81,7 @@ def _should_fold(node: ir.Node, opset: int) -> bool | None:
         to = ir.DataType(node.attributes.get_int("to", 1))
         if to.bitwidth <= 8 and to.is_floating_point():
             return False
-    if unproven(node, opset):
+    if unlisted(node, opset):
         return False
     if node.op_type == "ConstantOfShape":  # onnxscript leaves it: a large one costs nothing as a node
         shape = constant_of(node.inputs[0])
