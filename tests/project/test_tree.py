@@ -31,6 +31,12 @@ def test_no_drawer_for_leftovers():
     assert named == set()
 
 
+def test_no_two_files_of_tests_have_one_name():
+    # pytest imports them by their names alone
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_files_are_short():
     lengths = {relative(path): len(path.read_text().splitlines()) for path in FILES if path.suffix in TEXT}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
