@@ -95,7 +95,7 @@ def _operator(node: ir.Node) -> Operator:
 
 
 def _fits(node: ir.Node) -> bool:
-    """Whether `node` computes floats from floats, one by one, with constant numbers beside one tensor at most twice."""
+    """Whether `node` computes each float from those in its place, in tensors of one rank, and from constant numbers."""
     import onnx_ir as ir
 
     from . import get_operator
