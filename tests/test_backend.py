@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 import qkern.backend
+from emulation import smaller
 from onnx_tests import check_outputs, network_tests, node_tests
 from onnx_text import graph
 
-EVERY = 1 if os.environ.get("QKERN_NODE_TESTS") == "all" else 8  # `nox -s node_tests` runs all
+EVERY = 1 if os.environ.get("QKERN_NODE_TESTS") == "all" else smaller(8, 40)  # `nox -s node_tests` runs all
 # Training has no place here. ONNX Runtime has no arithmetic in bfloat16, and none with a sequence of unknown type; the
 # reference isn't known to be right for these.
 REFUSED = {
