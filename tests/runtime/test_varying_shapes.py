@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -146,6 +146,9 @@ def test_later_runs_with_other_values(case, fallback):
 
 
 def test_what_is_observed_has_its_shape_in_every_run():
+    pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed"
+    )  # no shape is inferred: it knows the ranks
     text, feeds = CASES["Compress"]
     session = qkern.Session(model(text), observe=["d", "e"])
     for feed in [*feeds, feeds[1]]:
@@ -178,16 +181,34 @@ def test_an_output_listed_twice_and_one_that_is_an_input(fallback):
     assert len(session.run(["z", "y", "z"], {"x": x})) == 3
 
 
-def test_planning_takes_no_longer_than_the_work():
-    """8,000 values alive at once: from the first step to the last."""
-    count = 8000
-    lives = {i: _Life(i, count, 4 * (i % 7)) for i in range(count)}
-    start = time.process_time()
-    offsets, total = _placed(lives)
-    seconds = time.process_time() - start
-    assert seconds < 1
-    assert total == 64 * (count - len(range(0, count, 7)))
-    assert len({offset for number, offset in offsets.items() if number % 7}) == count - len(range(0, count, 7))
+def instructions_of(function, *arguments):
+    """What `function` returns, and how many of Python's instructions that took."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        return function(*arguments), count
+    finally:
+        sys.settrace(None)
+
+
+def test_planning_grows_with_the_values_and_not_with_their_square():
+    """Values that are all alive at once: from the first step to the last."""
+    taken = []
+    for count in (1000, 4000):
+        lives = {i: _Life(i, count, 4 * (i % 7)) for i in range(count)}
+        (offsets, total), instructions = instructions_of(_placed, lives)
+        taken.append(instructions)
+        nonempty = count - len(range(0, count, 7))
+        assert total == 64 * nonempty
+        assert len({offset for number, offset in offsets.items() if number % 7}) == nonempty
+    assert 0 < taken[0] < taken[1] < 6 * taken[0]  # 16 times as many for a square
 
 
 def test_an_arena_is_as_small_as_can_be_for_a_chain():
