@@ -86,14 +86,18 @@ def _combined(
     bounds: tuple[float, float] | None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    given = iter(arrays)
-    operands = [next(given) if constant is None else constant for constant in constants]
-    total = operands[0]
-    with np.errstate(all="ignore"):
+    operands: Sequence[NDArray[Any]] = arrays
+    if len(arrays) < len(constants):
+        given = iter(arrays)
+        operands = [next(given) if constant is None else constant for constant in constants]
+    if len(operands) == 2:
+        total = np.asarray(combine(*operands, out=out))
+    else:
+        total = operands[0]
         for number, operand in enumerate(operands[1:], start=2):
             total = np.asarray(combine(total, operand, out=out if number == len(operands) else None))
-    if len(operands) == 1:
-        total = np.positive(total, out=out)
+        if len(operands) == 1:
+            total = np.positive(total, out=out)
     if bounds is None:
         return total
     return np.clip(total, total.dtype.type(bounds[0]), total.dtype.type(bounds[1]), out=total)

@@ -61,7 +61,8 @@ class PointwiseGroup:
                     known = constant_of(value)
                     number = x if (node, index) in sources else values[value] if known is None else known.reshape(())
                     operands.append(number)
-            values[node.outputs[0]] = _operator(node).pointwise(node, operands)
+            with np.errstate(all="ignore"):
+                values[node.outputs[0]] = _operator(node).pointwise(node, operands)
         return np.asarray(values[self.output], np.float32)
 
 

@@ -13,7 +13,7 @@ from .. import _core
 
 __all__ = ["lookup", "to_channels_first", "to_channels_last"]
 
-_KERNEL_DTYPES = frozenset({"int8", "uint8", "int32", "float32"})
+_KERNEL_DTYPES = frozenset(map(np.dtype, ("int8", "uint8", "int32", "float32")))
 
 
 def lookup(x: NDArray[Any], *, table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -42,7 +42,7 @@ def _turned(
     out: NDArray[Any] | None,
 ) -> NDArray[Any]:
     """x with axis axes[0] moved to axes[1], of that shape."""
-    if x.dtype.name not in _KERNEL_DTYPES:
+    if x.dtype not in _KERNEL_DTYPES:
         moved = np.moveaxis(x, *axes)
         if out is None:
             return np.ascontiguousarray(moved)
