@@ -39,8 +39,8 @@ from .target import Target, get_target
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .calibration.calibrate import Progress
     from .calibration.data import Data
+    from .calibration.stream import Progress
     from .conversion.cross_layer_equalization import Equalized
     from .conversion.plan import Layer
     from .conversion.refine import Stage

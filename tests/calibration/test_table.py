@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from qkern.calibration import CalibrationTable, HistogramObserver, MinMaxObserver
+from qkern.calibration import METHODS, CalibrationTable, HistogramObserver, MinMaxObserver
 from qkern.scheme import Scheme
 
 rng = np.random.default_rng(2)
@@ -38,10 +38,11 @@ def test_parameters_by_name_scheme_and_method():
         CalibrationTable({"a": HistogramObserver()}).quant_params("a", UINT8, "kl")
 
 
-def test_a_range_is_chosen_once_for_what_was_seen(monkeypatch):
+@pytest.mark.parametrize("method", ["minmax", "kl", "auto"])
+def test_a_range_is_chosen_once_for_what_was_seen(monkeypatch, method):
     calls = []
-    choose = HistogramObserver.range
-    monkeypatch.setattr(HistogramObserver, "range", lambda *given: calls.append(given) or choose(*given))
+    choose = METHODS[method]
+    monkeypatch.setitem(METHODS, method, lambda *given: calls.append(given) or choose(*given))
     table, direct = table_of(HistogramObserver, a=A, b=B), table_of(HistogramObserver, a=A, b=B)
     steps = {
         "nothing": lambda t: None,
@@ -52,12 +53,11 @@ def test_a_range_is_chosen_once_for_what_was_seen(monkeypatch):
     for step in steps.values():
         step(table)
         step(direct)
-        for method in ("minmax", "kl"):
-            expected = direct["a"].quant_params(UINT8, method)
-            calls.clear()
-            for _ in range(3):
-                assert table.quant_params("a", UINT8, method).same_as(expected)
-            assert len(calls) == 1
+        expected = direct["a"].quant_params(UINT8, method)
+        calls.clear()
+        for _ in range(3):
+            assert table.quant_params("a", UINT8, method).same_as(expected)
+        assert len(calls) == 1
 
 
 @pytest.mark.parametrize("cls", [MinMaxObserver, HistogramObserver])

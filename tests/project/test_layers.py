@@ -77,6 +77,32 @@ def test_imports_go_down(path: Path):
         assert PYTHON_LAYERS.index(layer) >= own, f"{path.name}:{line} imports {layer}, a layer above {parts[0]}"
 
 
+def test_no_module_imports_itself_through_others():
+    """Imports for types only are imports too, but for those of the runtime's builder, which its parts are handed."""
+    modules = {module_of(path): path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"}
+    graph = {name: set(imported_modules(name, path, modules)) for name, path in modules.items()}
+    while leaves := {name for name, others in graph.items() if not others}:
+        graph = {name: others - leaves for name, others in graph.items() if name not in leaves}
+    assert not graph, f"circles among {', '.join(sorted(graph))}"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(name: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    """The modules of the package that one imports, wherever it is in the file."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    tree = ast.parse(path.read_text())
+    ignored = type_checking_imports(tree) if parts[0] in {"operators", "runtime"} else set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in ignored:
+            for each in absolute(node, parts):
+                found = each if each in modules else each.rpartition(".")[0]
+                if found in modules and found != name:
+                    yield found
+
+
 def imported_layers(tree: ast.Module, parts: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """Line and layer of every import of the package, wherever it is in the file."""
     # An operator is handed the runtime's builder; only the type is from above.

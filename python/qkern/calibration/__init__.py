@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..runtime.signature import InputSpec, input_specs
 from .calibrate import calibrate, observer_for
 from .data import Feeds
-from .histogram import HistogramObserver
+from .histogram_observer import HistogramObserver
 from .methods import METHODS
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..model_file import load_model, serialize
-from .calibrate import Progress, calibrate, started
 from .data import Feeds, NoSamplesError, SampleError
 from .fingerprint import MODULUS, fingerprint_of_model
 from .observer import Observer
 from .samples import EvenSpread, KeptSamples, SampleSizes, units_of
 from .sampling import Feed, Sampling
+from .stream import Progress, calibrate_stream, started
 from .table import CalibrationTable
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _observed(network: bytes, part: Any, skip: int, job: _Job) -> _Seen:
     sizes, error = SampleSizes(cut=job.cut), None
     table = _PartOfTable(((name, job.observer()) for name in job.tensors), samples=skip)
     try:
-        calibrate(
+        calibrate_stream(
             load_model(network),
             part,
             job.tensors,

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._core import add_to_histogram
 from ..scheme import Scheme
-from .methods import get_method
 from .observer import Observer, split_infinities, values_of
 
-__all__ = ["BINS", "HistogramObserver"]
+__all__ = ["BINS", "Choice", "Histogram"]
+
+Choice: TypeAlias = "Callable[[Histogram, Scheme], tuple[float, float]]"
 
 BINS = 2048
 _LEAST_EXPONENT = -126  # numbers are multiplied by 2**-exponent in float32, and 2**127 is the last power of two there
@@ -27,8 +30,9 @@ _STATE = struct.Struct("<4siqqff")  # magic, exponent, count, zeros, minimum, ma
 _MAGIC = b"QKH1"
 
 
-class HistogramObserver(Observer):
-    """Counts of 2048 bins, the exact extremes, and how many numbers are exactly zero: 16 KiB per tensor.
+class Histogram(Observer):
+    """Counts of 2048 bins, the exact extremes, and how many numbers are exactly zero: 16 KiB per tensor. What range to
+    keep of them is a method's business (methods.py).
 
     `counts` is int64 [2048], `first` the index of the bin that `counts[0]` belongs to (<= 0), `width` that of a bin.
     """
@@ -41,6 +45,15 @@ class HistogramObserver(Observer):
         self.exponent = _LEAST_EXPONENT
         self.first = 0
         self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
+        self._chosen: dict[tuple[Choice, Scheme], tuple[float, float]] = {}
+
+    def once(self, choose: Choice, scheme: Scheme) -> tuple[float, float]:
+        """`choose(self, scheme)`, computed once for what was seen so far: methods build on each other, and conversion
+        asks for the same ranges once per attempt."""
+        chosen = self._chosen
+        if (choose, scheme) not in chosen:
+            chosen[choose, scheme] = choose(self, scheme)
+        return chosen[choose, scheme]
 
     @property
     def width(self) -> float:
@@ -80,6 +93,7 @@ class HistogramObserver(Observer):
             found = self._counted(values, counts)
             assert found is not None
         least, most, zeros = found
+        self._chosen = {}
         self.counts = counts
         self.zeros += zeros
         self._include(np.float32(least), np.float32(most), values.size)
@@ -90,12 +104,13 @@ class HistogramObserver(Observer):
         # A product with a power of two is exact, or so small that it truncates to 0 as the exact one would.
         return add_to_histogram(values, 2.0**-self.exponent, self.first, counts)
 
-    def merge(self, other: HistogramObserver) -> None:
-        if not isinstance(other, HistogramObserver):
-            raise TypeError(f"can't merge {type(other).__name__} into HistogramObserver")
+    def merge(self, other: Histogram) -> None:
+        if not isinstance(other, Histogram):
+            raise TypeError(f"can't merge {type(other).__name__} into {type(self).__name__}")
         self.infinities += other.infinities
         if other.count == 0:
             return
+        self._chosen = {}
         self._include(other.minimum, other.maximum, other.count)
         self._fit()
         self.counts = self.counts + _rebinned(other.counts, other.first, self.exponent - other.exponent, self.first)
@@ -106,7 +121,7 @@ class HistogramObserver(Observer):
         return self._with_infinities(head + self.counts.astype("<i8").tobytes())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> HistogramObserver:
+    def from_bytes(cls, data: bytes) -> Histogram:
         infinities, data = split_infinities(data)
         if len(data) != _STATE.size + 8 * BINS or not data.startswith(_MAGIC):
             raise ValueError("not the state of a HistogramObserver")
@@ -122,11 +137,6 @@ class HistogramObserver(Observer):
         if not sound or exponent != observer.exponent:
             raise ValueError("not the state of a HistogramObserver")
         return observer
-
-    def range(self, scheme: Scheme, method: str = "kl") -> tuple[float, float]:
-        choose = get_method(method)
-        self._require_data()
-        return choose(self, scheme)
 
     def _fit(self) -> None:
         """Widens the bins, if they have to be, and moves the window so that it holds the extremes."""

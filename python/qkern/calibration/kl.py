@@ -22,16 +22,14 @@ What the slides leave open is decided so:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import Scheme
+from .histogram import Histogram
 from .mse import expected_error
-
-if TYPE_CHECKING:
-    from .histogram import HistogramObserver
 
 __all__ = ["best_cut", "kl_range"]
 
@@ -40,7 +38,7 @@ _MOST_ROUNDS = 8
 _SHARES = np.arange(64, 0, -1) / 64  # of an extreme: where the harm of a cut is looked at
 
 
-def kl_range(histogram: HistogramObserver, scheme: Scheme) -> tuple[float, float]:
+def kl_range(histogram: Histogram, scheme: Scheme) -> tuple[float, float]:
     """The range with the least KL divergence, for `scheme`'s number of codes (for symmetric ones, those >= 0)."""
     counts, width = histogram.nonzero_counts, histogram.width
     low, high = min(float(histogram.minimum), 0.0), max(float(histogram.maximum), 0.0)

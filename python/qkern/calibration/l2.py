@@ -11,15 +11,11 @@ Bins here are powers of two wide and not `(max - min) / 2048`: the search runs o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import Scheme
-
-if TYPE_CHECKING:
-    from .histogram import HistogramObserver
+from .histogram import Histogram
 
 __all__ = ["l2_range"]
 
@@ -27,7 +23,7 @@ _STEP = 1e-5  # share of the numbers that an end moves over at a time
 _INTERVALS = 256
 
 
-def l2_range(histogram: HistogramObserver, scheme: Scheme) -> tuple[float, float]:
+def l2_range(histogram: Histogram, scheme: Scheme) -> tuple[float, float]:
     """The range that PyTorch's search ends at, within the extremes; the scheme has no part in it, as there."""
     used = np.flatnonzero(histogram.counts)
     first, last = int(used[0]), int(used[-1])

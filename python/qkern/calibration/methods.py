@@ -5,11 +5,8 @@ What lies outside is clipped. A narrower range has finer steps, so each method t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
-
-from ..scheme import Scheme
 from .auto import auto_range
+from .histogram import Choice
 from .kl import kl_range
 from .l2 import l2_range
 from .minmax import minmax_range
@@ -17,14 +14,9 @@ from .moving_average_minmax import moving_average_minmax_range
 from .mse import mse_range
 from .percentile import percentile_range
 
-if TYPE_CHECKING:
-    from .histogram import HistogramObserver
+__all__ = ["METHODS", "get_method"]
 
-__all__ = ["METHODS", "Method", "get_method"]
-
-Method: TypeAlias = "Callable[[HistogramObserver, Scheme], tuple[float, float]]"
-
-METHODS: dict[str, Method] = {
+METHODS: dict[str, Choice] = {
     "minmax": minmax_range,
     "moving_average_minmax": moving_average_minmax_range,
     "percentile": percentile_range,
@@ -35,7 +27,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def get_method(name: str) -> Method:
+def get_method(name: str) -> Choice:
     """The method called `name`. Raises ValueError, naming those there are, for another name."""
     try:
         return METHODS[name]

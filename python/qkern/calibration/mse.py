@@ -9,15 +9,12 @@ The objective is that of PyTorch's HistogramObserver (`_get_norm`), and OCTAV's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import Scheme, quant_params
-
-if TYPE_CHECKING:
-    from .histogram import HistogramObserver
+from .histogram import Histogram
 
 __all__ = ["expected_error", "mse_range"]
 
@@ -25,7 +22,7 @@ _COARSE, _FINE = 32, 512  # candidates for an end of the range: these fractions 
 _MOST_ROUNDS = 4
 
 
-def mse_range(histogram: HistogramObserver, scheme: Scheme) -> tuple[float, float]:
+def mse_range(histogram: Histogram, scheme: Scheme) -> tuple[float, float]:
     """The range with the least expected squared error.
 
     Candidates for an end are the 32nds of the extreme, then the 512ths around the best of them. Symmetric schemes vary
@@ -57,21 +54,28 @@ def _best_end(extreme: float, error: Callable[[NDArray[np.float64]], NDArray[np.
 
 
 def expected_error(
-    histogram: HistogramObserver, scheme: Scheme, lows: NDArray[np.float64], highs: NDArray[np.float64]
+    histogram: Histogram, scheme: Scheme, lows: NDArray[np.float64], highs: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean squared error of quantizing the histogram's numbers to each range [lows[i], highs[i]]; shaped as `lows`."""
+    """Mean squared error of quantizing the histogram's numbers to each range [lows[i], highs[i]]; shaped as `lows`.
+
+    Products and sums in an order of their own: no power and no BLAS, which round differently on other processors.
+    """
     params = quant_params(lows, highs, scheme, axis=0)
     scale = params.scale.astype(np.float64)[:, None]
     zero = params.zero_point.astype(np.int64)[:, None]
     lowest, highest = scheme.limits
-    edges = histogram.edges
+    counts = histogram.nonzero_counts
+    used = np.flatnonzero(counts)
+    first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+    counts, edges = counts[first:last], histogram.edges[first : last + 1]
     code = np.clip(np.rint(edges / scale), lowest - zero, highest - zero)
     distance = edges - code * scale
-    antiderivative = code * scale**3 / 12 + distance**3 / 3
-    widths, counts = np.diff(edges), histogram.nonzero_counts
-    spread = widths > 0
-    error = np.diff(antiderivative)[:, spread] @ (counts[spread] / widths[spread])
-    # A bin that the extremes leave no width: all its numbers are the extreme itself.
-    points = np.flatnonzero(~spread & (counts > 0))
-    error += distance[:, points] ** 2 @ counts[points]
+    antiderivative = distance * distance * distance / 3
+    antiderivative += code * (scale * scale * scale / 12)
+    widths = np.diff(edges)
+    # Of a bin that the extremes leave no width, all numbers are the extreme itself.
+    density = np.divide(counts, widths, out=np.zeros(widths.size), where=widths > 0)
+    error = (np.diff(antiderivative) * density).sum(axis=1)
+    points = np.flatnonzero((widths == 0) & (counts > 0))
+    error += (np.square(distance[:, points]) * counts[points]).sum(axis=1)
     return np.asarray(error / histogram.count)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import Scheme
-
-if TYPE_CHECKING:
-    from .histogram import HistogramObserver
+from .histogram import Histogram
 
 __all__ = ["percentile_range"]
 
 
-def percentile_range(
-    histogram: HistogramObserver, scheme: Scheme, *, percentile: float = 99.999
-) -> tuple[float, float]:
+def percentile_range(histogram: Histogram, scheme: Scheme, *, percentile: float = 99.999) -> tuple[float, float]:
     """The range that `percentile` percent of the numbers lie in, the rest split evenly between both ends.
 
     For a symmetric scheme, the same of |x|, which has one end only. Numbers count as spread evenly over their bin.

@@ -13,7 +13,7 @@ import numpy as np
 from ..atomic_file import write_atomically
 from ..scheme import QuantParams, Scheme
 from .fingerprint import MODULUS
-from .histogram import HistogramObserver
+from .histogram_observer import HistogramObserver
 from .minmax import MinMaxObserver
 from .moving_average_minmax import MovingAverageMinMaxObserver
 from .observer import Observer
@@ -46,8 +46,6 @@ class CalibrationTable(Mapping[str, Observer]):
         self.samples = samples
         self.model = ""
         self.data: int | None = None if samples else 0
-        # What was chosen, and for which state: conversion asks for the same ranges once per attempt.
-        self._chosen: dict[tuple[str, Scheme, str], tuple[Observer, int, QuantParams]] = {}
 
     def __getitem__(self, name: str) -> Observer:
         return self._observers[name]
@@ -67,16 +65,10 @@ class CalibrationTable(Mapping[str, Observer]):
         Raises KeyError for a tensor that wasn't observed, ValueError naming the tensor where nothing was seen of it or
         `method` is not one its observer knows.
         """
-        observer = self._observers[name]
-        known, count, params = self._chosen.get((name, scheme, method), (None, 0, None))
-        if params is not None and known is observer and count == observer.count:  # each number seen raises the count
-            return params
         try:
-            params = observer.quant_params(scheme, method)
+            return self._observers[name].quant_params(scheme, method)
         except ValueError as error:
             raise ValueError(f"tensor {name!r}: {error}") from error
-        self._chosen[name, scheme, method] = (observer, observer.count, params)
-        return params
 
     def replace(self, observers: Mapping[str, Observer], more: int = 0, data: int | None = 0) -> None:
         """Puts observers in the place of all of them, in one step: they saw `more` samples, whose fingerprint is

@@ -28,8 +28,8 @@ from .deviation import Deviation
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..calibration.calibrate import Progress
     from ..calibration.data import Data, Feed
+    from ..calibration.stream import Progress
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 __all__ = ["Analysis", "LayerError", "analyze", "errors_of_layers", "measure_layers"]

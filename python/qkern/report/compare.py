@@ -22,8 +22,8 @@ from .deviation import Deviation
 from .latency import interleaved_latency
 
 if TYPE_CHECKING:
-    from ..calibration.calibrate import Progress
     from ..calibration.data import Data, Feed
+    from ..calibration.stream import Progress
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 
