@@ -87,7 +87,7 @@ py::object conv(const py::array& x, const py::array& w, const py::object& stride
   const ops::Layout order = parse_layout(layout);
   const auto layer = [&] {
     const py::gil_scoped_release release;
-    return ops::Conv(g.weights, {}, w_zero, {}, 1, x_zero, output, order);
+    return ops::Conv(g.weights, {{}, w_zero, {}, 1, x_zero}, output, order);
   }();
   return run(layer, g.padding, g.axes, x, x_type, out);
 }
@@ -111,7 +111,7 @@ ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, co
   const std::int32_t zero_x = activation_zero_point(x_zero);
   const ops::Layout order = parse_layout(layout);
   const py::gil_scoped_release release;
-  return {ops::Conv(g.weights, scale, zero, biases, x, zero_x, output, order), g.padding, g.axes};
+  return {ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order), g.padding, g.axes};
 }
 
 ConvLayer make_conv(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,

@@ -111,7 +111,7 @@ struct Depthwise {
 //   Tile::channels            channels per call, a multiple of 16
 //   Tile::lhs_offset          as in GemmKernels
 //   Tile::run(row, tap_offsets, tap_groups, weights, flip, tile)
-//   weights                   [channel block][tap group][channels][4], zero padded; order of channels: ops/conv.cc
+//   weights                   [channel block][tap group][channels][4], zero padded; order of channels: ops/conv_depthwise.cc
 template <class Simd, class Tile>
 struct DepthwiseDot {
   static void run(const gemm::Lhs& lhs, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {

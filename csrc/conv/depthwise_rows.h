@@ -8,6 +8,7 @@
 // memory and an addition.
 #pragma once
 
+#include "conv/kernels.h"
 #include "conv/pair_window.h"
 #include "gemm/epilogue.h"
 #include "gemm/gemm.h"
@@ -27,7 +28,7 @@ concept MultipliesRowPairs = requires {
 template <class Simd>
 class DepthwiseRows {
  public:
-  static void run(const gemm::ImageRows& image, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
+  static void run(const ImageRows& image, const void* weights, const gemm::Epilogue& epilogue, gemm::Range rows) {
     const auto* w = static_cast<const std::int16_t*>(weights);
     gemm::with_finisher<Simd, std::int32_t>(epilogue, [&](const auto& finish) {
       if (image.is_signed) run_bands<std::int8_t>(image, w, finish, rows);
@@ -47,7 +48,7 @@ class DepthwiseRows {
     std::int16_t* pair(Index p) const { return data + p % slots * pitch; }
   };
 
-  static Ring make_ring(const gemm::ImageRows& image) {
+  static Ring make_ring(const ImageRows& image) {
     Ring ring{nullptr, image.kernel_height / 2 + 1, 0, 0, nullptr};
     ring.width = (image.out_width - 1) * image.stride_width + (image.kernel_width - 1) * image.dilation_width + 1;
     ring.pitch = (ring.width + Simd::row_pixels * image.stride_width) * pixel;  // a tile may reach past a short row
@@ -60,7 +61,7 @@ class DepthwiseRows {
   }
 
   template <class T, class Finisher>
-  static void run_bands(const gemm::ImageRows& image, const std::int16_t* weights, const Finisher& finish, gemm::Range rows) {
+  static void run_bands(const ImageRows& image, const std::int16_t* weights, const Finisher& finish, gemm::Range rows) {
     const Ring ring = make_ring(image);
     const Index band_rows = band_bytes / (image.width * image.channels * image.stride_height + 1) + 8;
     const Index last_block = image.channels > channels ? image.channels - channels : 0;
@@ -75,8 +76,7 @@ class DepthwiseRows {
 
   // A block of channels of some rows of the output.
   template <class T, class Finisher>
-  static void run_block(const gemm::ImageRows& image, const std::int16_t* weights, const Finisher& finish, gemm::Range rows, Index c,
-                        const Ring& ring) {
+  static void run_block(const ImageRows& image, const std::int16_t* weights, const Finisher& finish, gemm::Range rows, Index c, const Ring& ring) {
     PairWindow window{nullptr, 0, image.kernel_width, image.dilation_width * pixel, image.stride_width * pixel};
     Index ready = 0;  // pairs before this one are in the ring, or not needed any more
     for (Index row = rows.begin; row < rows.end; ++row) {
@@ -100,7 +100,7 @@ class DepthwiseRows {
 
   // Image rows `row` and `row + 1`, with what borders them, to `width` pixels of the ring.
   template <class T>
-  [[gnu::noinline]] static void widen_pair(const gemm::ImageRows& image, Index row, Index c, Index width, std::int16_t* out) {
+  [[gnu::noinline]] static void widen_pair(const ImageRows& image, Index row, Index c, Index width, std::int16_t* out) {
     T fill[channels];
     for (T& code : fill) code = static_cast<T>(image.fill);
     const auto inside = [&](Index r) { return r >= 0 && r < image.height; };

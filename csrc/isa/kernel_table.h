@@ -18,6 +18,7 @@
 //   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 
+#include "conv/kernels.h"
 #include "elementwise/kernels.h"
 #include "gemm/gemm.h"
 
@@ -27,8 +28,8 @@ struct KernelTable {
   const char* name;
   gemm::GemmKernels int8;
   gemm::GemmKernels float32;
-  gemm::DepthwiseKernels depthwise_int8;
-  gemm::DepthwiseKernels depthwise_float32;
+  conv::DepthwiseKernels depthwise_int8;
+  conv::DepthwiseKernels depthwise_float32;
   elementwise::Kernels elementwise;
 };
 

@@ -25,9 +25,9 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
 }
 
 template <class Tier>
-constexpr gemm::DepthwiseKernels make_depthwise_kernels() {
+constexpr conv::DepthwiseKernels make_depthwise_kernels() {
   using Simd = typename Tier::Simd;
-  gemm::DepthwiseKernels kernels{Simd::lanes, conv::Depthwise<Simd>::int8_taps, &conv::Depthwise<Simd>::run_int8};
+  conv::DepthwiseKernels kernels{Simd::lanes, conv::Depthwise<Simd>::int8_taps, &conv::Depthwise<Simd>::run_int8};
   if constexpr (requires { typename Tier::DepthwiseTile; }) {
     kernels.dot_channels = Tier::DepthwiseTile::channels;
     kernels.lhs_offset = Tier::DepthwiseTile::lhs_offset;

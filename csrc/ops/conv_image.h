@@ -18,6 +18,7 @@ enum class Layout { ChannelsFirst, ChannelsLast };
 
 struct Window {
   Sizes kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1}, pad_begin{0, 0, 0}, pad_end{0, 0, 0};
+  Index positions() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
 
 struct ImageShape {

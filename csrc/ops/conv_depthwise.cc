@@ -1,0 +1,166 @@
+#include "ops/conv_depthwise.h"
+
+#include <algorithm>
+
+#include "threading/parallel_for.h"
+
+namespace qkern::ops {
+namespace {
+
+// As gemm::products_per_unit: a depthwise kernel does half as much at once.
+constexpr Index products_per_unit = 4;
+
+}  // namespace
+
+ConvDepthwise::Centred::Centred(const ConvWeights& given, const ConvQuantization& quantization)
+    : weights(static_cast<std::size_t>(given.out_channels * given.window.positions())), sums(static_cast<std::size_t>(given.out_channels)) {
+  const Index taps = given.window.positions();
+  for (Index c = 0; c < given.out_channels; ++c) {
+    for (Index i = c * taps; i < (c + 1) * taps; ++i) {
+      const std::int32_t value =
+          given.dtype == DType::Int8 ? static_cast<const std::int8_t*>(given.data)[i] : static_cast<const std::uint8_t*>(given.data)[i];
+      const std::int32_t centred = value - quantization.w_zero_of(c);
+      weights[static_cast<std::size_t>(i)] = static_cast<std::int16_t>(centred);
+      sums[static_cast<std::size_t>(c)] += centred;
+    }
+  }
+}
+
+ConvDepthwise::ConvDepthwise(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
+                             const isa::KernelTable& kernels)
+    : ConvDepthwise(weights, Centred(weights, quantization), quantization, output, kernels.depthwise_int8) {}
+
+ConvDepthwise::ConvDepthwise(const ConvWeights& weights, const Centred& centred, const ConvQuantization& quantization, const LayerOutput& output,
+                             const conv::DepthwiseKernels& kernels)
+    : kernels_(kernels),
+      channels_(weights.out_channels),
+      taps_(weights.window.positions()),
+      kernel_(choose(centred, weights.window, kernels)),
+      x_zero_(quantization.x_zero),
+      channel_arrays_(column_offsets(centred, x_zero_, false), column_offsets(centred, x_zero_, true), quantization, channels_, output,
+                      [](Index channel) { return channel; }) {
+  switch (kernel_) {
+    case Kernel::Taps: int16_ = by_taps(centred.weights.data()); break;
+    case Kernel::Dot: dot_ = for_dot(centred); break;
+    case Kernel::Rows: int16_ = by_rows(centred, weights.window); break;
+  }
+}
+
+ConvDepthwise::ConvDepthwise(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels)
+    : kernels_(kernels.depthwise_float32),
+      channels_(weights.out_channels),
+      taps_(weights.window.positions()),
+      kernel_(Kernel::Taps),
+      float_(by_taps(static_cast<const float*>(weights.data))),
+      channel_arrays_(round_up(channels_, kernels_.lanes), bias, [](Index channel) { return channel; }) {}
+
+ConvDepthwise::Kernel ConvDepthwise::choose(const Centred& centred, const Window& window, const conv::DepthwiseKernels& kernels) {
+  if (kernels.run_rows != nullptr && window.kernel[0] == 1 && window.kernel[1] > 1 && window.dilation[1] == 1) return Kernel::Rows;
+  const auto fits = [](std::int16_t weight) { return weight >= -128 && weight <= 127; };
+  return kernels.dot_channels > 0 && std::all_of(centred.weights.begin(), centred.weights.end(), fits) ? Kernel::Dot : Kernel::Taps;
+}
+
+Index ConvDepthwise::lanes() const {
+  switch (kernel_) {
+    case Kernel::Dot: return kernels_.dot_channels;
+    case Kernel::Rows: return kernels_.row_channels;
+    default: return kernels_.lanes;
+  }
+}
+
+std::vector<std::int32_t> ConvDepthwise::column_offsets(const Centred& centred, std::int32_t x_zero, bool is_signed) const {
+  const std::int32_t moved = kernel_ == Kernel::Dot ? gemm::applied_offset(kernels_.lhs_offset, is_signed) : 0;
+  const auto zero = static_cast<std::uint32_t>(x_zero + moved);
+  std::vector<std::int32_t> offsets(static_cast<std::size_t>(round_up(channels_, lanes())));
+  std::transform(centred.sums.begin(), centred.sums.end(), offsets.begin(),
+                 [zero](std::int32_t sum) { return static_cast<std::int32_t>(0u - zero * static_cast<std::uint32_t>(sum)); });
+  return offsets;
+}
+
+// [channel][tap] -> [tap group][channels padded][tap_group]
+template <class T>
+std::vector<T> ConvDepthwise::by_taps(const T* weights) const {
+  const Index padded = round_up(channels_, kernels_.lanes), group = kernels_.tap_group;
+  std::vector<T> ordered(static_cast<std::size_t>(round_up(taps_, group) * padded));
+  for (Index c = 0; c < channels_; ++c) {
+    for (Index t = 0; t < taps_; ++t) ordered[static_cast<std::size_t>((t / group * padded + c) * group + t % group)] = weights[c * taps_ + t];
+  }
+  return ordered;
+}
+
+std::vector<std::int8_t> ConvDepthwise::for_dot(const Centred& centred) const {
+  const Index block = kernels_.dot_channels, groups = divide_up(taps_, 4);
+  std::vector<std::int8_t> ordered(static_cast<std::size_t>(round_up(channels_, block) * groups * 4));
+  // A block is one register of each tap. Interleaving works within 128-bit lanes, so of the kernel's four sums, sum j, lane l,
+  // element i is channel 16 l + 4 j + i.
+  for (Index c = 0; c < channels_; ++c) {
+    const Index within = c % block, slot = within / 4 % 4 * (block / 4) + within / 16 * 4 + within % 4;
+    for (Index t = 0; t < taps_; ++t) {
+      const Index at = ((c / block * groups + t / 4) * block + slot) * 4 + t % 4;
+      ordered[static_cast<std::size_t>(at)] = static_cast<std::int8_t>(centred.weights[static_cast<std::size_t>(c * taps_ + t)]);
+    }
+  }
+  return ordered;
+}
+
+std::vector<std::int16_t> ConvDepthwise::by_rows(const Centred& centred, const Window& window) const {
+  const Index block = kernels_.row_channels, width = window.kernel[2], pairs = window.kernel[1] / 2 + 1;
+  const Index blocks = divide_up(channels_, block), last = std::max(channels_ - block, Index{0});
+  std::vector<std::int16_t> ordered(static_cast<std::size_t>(blocks * 2 * pairs * width * block * 2));
+  for (Index b = 0; b < blocks; ++b) {
+    const Index first = std::min(b * block, last);
+    for (Index c = first; c < std::min(first + block, channels_); ++c) {
+      for (Index t = 0; t < taps_; ++t) {
+        for (Index odd = 0; odd < 2; ++odd) {
+          const Index row = t / width + odd;
+          const Index at = ((((b * 2 + odd) * pairs + row / 2) * width + t % width) * block + c - first) * 2 + row % 2;
+          ordered[static_cast<std::size_t>(at)] = centred.weights[static_cast<std::size_t>(c * taps_ + t)];
+        }
+      }
+    }
+  }
+  return ordered;
+}
+
+ImageNeeds ConvDepthwise::image_needs(const ImageShape& image, DType, const Window& window) const {
+  ImageNeeds needs{window, image.channels % lanes() != 0, Widen::No, false, kernels_.tap_group, image.channels};
+  if (kernel_ == Kernel::Dot) needs.tap_multiple = 4;
+  if (kernel_ == Kernel::Rows) {
+    needs.may_overrun = image.channels < lanes();
+    Window& borders = needs.borders;  // those of a plane are the kernel's own
+    borders.pad_begin[1] = borders.pad_begin[2] = borders.pad_end[1] = borders.pad_end[2] = 0;
+  }
+  return needs;
+}
+
+Index ConvDepthwise::work(Index rows) const { return divide_up(rows * taps_ * channels_, products_per_unit); }
+
+void ConvDepthwise::run(const ConvPlane& plane) const {
+  gemm::Epilogue epilogue = plane.epilogue;
+  channel_arrays_.apply(epilogue, plane.lhs.is_signed, 0);
+  if (kernel_ == Kernel::Rows) return run_rows(plane, epilogue);
+  const auto kernel = kernel_ == Kernel::Dot ? kernels_.run_dot : kernels_.run;
+  const void* weights = kernel_ == Kernel::Dot ? static_cast<const void*>(dot_.data()) : int16_.data();
+  if (!float_.empty()) weights = float_.data();
+  threading::parallel_for(plane.rows, work(1), [&](Index begin, Index end) { kernel(plane.lhs, weights, epilogue, {begin, end}); });
+}
+
+void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilogue) const {
+  const Window& window = plane.window;
+  conv::ImageRows rows{};
+  rows.data = plane.lhs.data;
+  rows.height = plane.image.size[1], rows.width = plane.image.size[2], rows.channels = plane.image.channels;
+  rows.is_signed = plane.lhs.is_signed;
+  rows.fill = static_cast<std::uint8_t>(x_zero_);
+  rows.out_width = plane.lhs.inner_rows;
+  rows.kernel_height = window.kernel[1], rows.kernel_width = window.kernel[2];
+  rows.stride_height = window.stride[1], rows.stride_width = window.stride[2], rows.dilation_width = window.dilation[2];
+  rows.pad_top = window.pad_begin[1], rows.pad_left = window.pad_begin[2];
+  threading::parallel_for(plane.rows / rows.out_width, work(rows.out_width), [&](Index begin, Index end) {
+    kernels_.run_rows(rows, int16_.data(), epilogue, {begin, end});
+  });
+}
+
+std::size_t ConvDepthwise::bytes() const { return dot_.size() + int16_.size() * sizeof(std::int16_t) + float_.size() * sizeof(float); }
+
+}  // namespace qkern::ops

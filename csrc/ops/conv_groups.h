@@ -1,0 +1,34 @@
+// A convolution as matrix products: a row per output pixel, a column per output channel, one product per group of channels (a dense
+// convolution has one group). int8 and float32.
+#pragma once
+
+#include "gemm/packed_weights.h"
+#include "isa/kernel_table.h"
+#include "ops/conv_route.h"
+
+namespace qkern::ops {
+
+class ConvGroups final : public ConvRoute {
+ public:
+  ConvGroups(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels);
+  ConvGroups(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels);
+
+  ImageNeeds image_needs(const ImageShape& image, DType dtype, const Window& window) const override;
+  Index work(Index rows) const override;
+  void run(const ConvPlane& plane) const override;
+  std::size_t bytes() const override;
+
+ private:
+  ConvGroups(const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const gemm::GemmKernels& kernels);
+  Index column(Index channel) const { return channel / group_out_ * packed_[0].padded_cols() + channel % group_out_; }
+  std::vector<std::int32_t> column_offsets(bool is_signed, std::int32_t x_zero) const;
+
+  Index taps_, group_in_, group_out_;
+  bool merges_width_;
+  std::vector<gemm::PackedWeights> packed_;  // one per group
+  std::int32_t x_zero_ = 0;
+  std::vector<std::int32_t> w_zero_;  // one per output channel; float: none
+  ChannelArrays channels_;
+};
+
+}  // namespace qkern::ops
