@@ -217,21 +217,18 @@ def _nothing() -> None:
 
 
 def _limits(case: Case, threads: int, tiers: Sequence[str]) -> Iterator[_Limit]:
-    if peaks.library() is None:
-        return
     if case.bytes_copied:
+        if peaks.library() is None:
+            return
         for plainly in (True, False):
             call, amount = peaks.copy(max(64, case.bytes_copied // 2), threads, plainly)
             yield _Limit("copy", f"copy, {'vector moves' if plainly else 'memcpy'}", (), amount, call)
         return
     call, amount = peaks.read(max(64, case.bytes_read), threads)
     yield _Limit("read", "read", (), amount, call)
-    for route in peaks.routes():
-        users = tuple(tier for tier in tiers if route.name in peaks.TIER_ROUTES.get(tier, ()))
-        is_float = route.name.startswith("vfmadd") or route.name.startswith("fmla")
-        if users or is_float:
-            call, amount = peaks.run(route, threads)
-            yield _Limit("fp32" if is_float else "int8", route.instructions, users, amount, call)
+    for peak in peaks.of_tiers(tiers):
+        call, amount = peaks.run(peak, threads)
+        yield _Limit("fp32" if peak.dtype == "float32" else "int8", peak.instructions, peak.tiers, amount, call)
 
 
 def _row(
@@ -278,21 +275,13 @@ def _percent(
     bandwidth, name = max(bandwidths)
     least = {name.partition(",")[0]: (case.bytes_copied or case.bytes_read) / bandwidth / 1e9}
     if not case.bytes_copied:
-        if contestant.task == "fp32":
-            routes = [limit for limit in limits if limit.kind == "fp32" and fits(limit.name, contestant.tier)]
-        else:
-            routes = [limit for limit in limits if contestant.tier in limit.tiers]
-        if not routes:
+        kind = "fp32" if contestant.task == "fp32" else "int8"
+        own = next((limit.name for limit in limits if limit.kind == kind and contestant.tier in limit.tiers), None)
+        if own is None:
             return "", None
-        peak, route = max((reached[limit.name], limit.name) for limit in routes)
-        least[route] = case.operations / peak / 1e9
+        least[own] = case.operations / reached[own] / 1e9
     bound = max(least, key=least.__getitem__)
     return bound, 100 * least[bound] / timing.median
-
-
-def fits(instructions: str, tier: str) -> bool:
-    """Whether a tier computes floats with these instructions."""
-    return ("zmm" in instructions) == (tier == "avx512_vnni") and tier != "scalar"
 
 
 def add_ratios(rows: Sequence[Row]) -> None:

@@ -27,12 +27,13 @@ IMPORTS = 9
 
 
 def peaks_of_machine(threads: int, effort: Effort) -> dict[str, float]:
-    """GOPS of every route, and GB/s of reading and copying at several sizes; empty without a compiler."""
-    if peaks.library() is None:
-        return {}
-    loops = {route.instructions: peaks.run(route, threads) for route in peaks.routes()}
+    """GOPS of every tier's instructions, and GB/s of reading and, with a compiler, copying at several sizes."""
+    loops = {peak.instructions: peaks.run(peak, threads) for peak in peaks.of_tiers(qkern.isa.available())}
+    saturating = peaks.saturating(threads)
+    if saturating is not None:
+        loops[peaks.SATURATING] = saturating
     loops |= {f"read {name}": peaks.read(size, threads) for name, size in BANDWIDTH_SIZES.items()}
-    for plainly, how in ((True, "vector moves"), (False, "memcpy")):
+    for plainly, how in () if peaks.library() is None else ((True, "vector moves"), (False, "memcpy")):
         copies = {name: peaks.copy(size // 2, threads, plainly) for name, size in BANDWIDTH_SIZES.items()}
         loops |= {f"copy {name}, {how}": loop for name, loop in copies.items()}
     timings = interleaved_timings(

@@ -50,7 +50,7 @@ def main() -> int:
         return 0
     modules, missing = contestants.installed(arguments.libraries)
     if why := peaks.why_missing():
-        missing["peaks"] = why
+        missing["copying"] = why
     for name, why in missing.items():
         say(f"missing: {name} ({why})")
     document: dict[str, Any] = {"machine": machine.describe(), "missing": missing, "threads": arguments.threads}

@@ -159,6 +159,11 @@ def compiled(tier: str, where: str, compiler: str, folder: Path) -> Path:
     return target
 
 
+def tile_loops_of(target: Path, processor: Processor) -> list[list[str]]:
+    """Those that load what they multiply; the others are loops to measure a peak with (csrc/isa/limits.h)."""
+    return [loop for loop in loops_of(target, processor) if count(processor.load, loop)]
+
+
 def loops_of(target: Path, processor: Processor) -> list[list[str]]:
     """The loops of an object file that hold no other loop, as lists of instructions."""
     command = [processor.objdump, "-d", "--no-show-raw-insn", "--wide", target]
@@ -263,7 +268,7 @@ def main() -> None:
                 target = options.objects / f"{tier}.cc.o"
             else:
                 target = compiled(tier, options.processor, options.compiler or processor.compiler, Path(folder))
-            loops[tier] = loops_of(target, processor)
+            loops[tier] = tile_loops_of(target, processor)
     for tile in tiles:
         print(row_of(tile, loops[tile.tier], processor, [options.mca, *processor.mca]))
     if options.processor == "aarch64":

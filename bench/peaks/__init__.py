@@ -1,7 +1,8 @@
 """What the machine can do at best: instruction peak of each tier, read and copy bandwidth.
 
-The loops are C++, compiled by the system's compiler when first needed. They are timed in the same rounds as what is
-compared with them, so that a processor that slows down does so for both.
+Peaks of the tiers and reading are the extension's own (csrc/isa/limits.h). What no kernel of ours does, copying and the
+products of libraries that saturate, is C++ here, compiled by the system's compiler when first needed. All are timed in
+the same rounds as what is compared with them, so that a processor that slows down does so for both.
 """
 
 from __future__ import annotations
@@ -12,77 +13,67 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from qkern import _core
 
-__all__ = ["TIER_ROUTES", "Route", "copy", "library", "read", "routes", "why_missing"]
+__all__ = ["SATURATING", "Peak", "copy", "library", "of_tiers", "read", "run", "saturating", "why_missing"]
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "bench"
-SUMS = 12  # independent sums in a round, as in the .cc files
+ROUNDS = 20_000
+SATURATING = "vpmaddubsw + vpmaddwd + vpaddd ymm"
+SATURATING_OPERATIONS = 12 * 64  # of a round, as in x86.cc
 _CALL_BYTES = 1 << 21  # a call of `read` or `copy` touches about as much, or its Python overhead shows
+
+Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Route:
-    """Instructions that add one vector of products; the features they need; operations, 2 per product, of a step."""
+class Peak:
+    """Instructions that `tiers` compute products with, in int8 or float32."""
 
-    name: str
     instructions: str
-    needs: tuple[str, ...]
-    operations: int
-    exact: bool = True
+    dtype: Literal["int8", "float32"]
+    tiers: tuple[str, ...]
 
 
-ROUTES = (
-    Route("vpdpbusd_zmm", "vpdpbusd zmm", ("avx512f", "avx512_vnni"), 128),
-    Route("vpdpbusd_ymm", "vpdpbusd ymm", ("avx_vnni",), 64),
-    Route("vpdpbusd_ymm_evex", "vpdpbusd ymm (EVEX)", ("avx512vl", "avx512_vnni"), 64),
-    Route("vpmaddwd_ymm", "vpmaddwd + vpaddd ymm", ("avx2",), 32),
-    Route("vpsignb_ymm", "vpsignb + vpmaddubsw + vpmaddwd + vpaddd ymm", ("avx2",), 64),
-    Route("vpmaddubsw_ymm", "vpmaddubsw + vpmaddwd + vpaddd ymm", ("avx2",), 64, exact=False),
-    Route("vfmadd_zmm", "vfmadd231ps zmm", ("avx512f",), 32),
-    Route("vfmadd_ymm", "vfmadd231ps ymm", ("avx2", "fma"), 16),
-)
-
-# What a tier's products can be made of; its peak is the fastest of these. The scalar tier has none.
-TIER_ROUTES = {
-    "avx512_vnni": ("vpdpbusd_zmm",),
-    "avx_vnni": ("vpdpbusd_ymm", "vpdpbusd_ymm_evex"),
-    "avx2": ("vpmaddwd_ymm", "vpsignb_ymm"),
-}
+def of_tiers(tiers: Sequence[str]) -> list[Peak]:
+    """The peaks of these tiers, which the processor can run; one that several share is there once."""
+    users: dict[tuple[str, Literal["int8", "float32"]], list[str]] = {}
+    for tier in tiers:
+        for dtype in ("int8", "float32"):
+            users.setdefault((_core.register_loop_instructions(tier, dtype), dtype), []).append(tier)
+    return [Peak(instructions, dtype, tuple(names)) for (instructions, dtype), names in users.items()]
 
 
-def routes() -> list[Route]:
-    """Those that are compiled for this processor and that it can run; empty without a compiler."""
-    loaded = library()
-    features = {name for name, there in _core.cpu_features().items() if there}
-    return [route for route in ROUTES if hasattr(loaded, f"peak_{route.name}") and features.issuperset(route.needs)]
+def run(peak: Peak, threads: int, rounds: int = ROUNDS) -> tuple[Call, int]:
+    """A call that only does the instructions, and the operations it does on all threads."""
+    call = _on(threads, partial(_core.register_loop, peak.tiers[0], peak.dtype))
+    return partial(call, rounds), rounds * call(1)
 
 
-def run(route: Route, threads: int, rounds: int = 20_000) -> tuple[Callable[[], object], int]:
-    """A call that only does the route's instructions, and the operations it does on all threads."""
-    loaded = library()
-    assert loaded is not None
-    function = getattr(loaded, f"peak_{route.name}")
-    return partial(function, ctypes.c_int64(rounds), threads), rounds * SUMS * route.operations * threads
+def saturating(threads: int, rounds: int = ROUNDS) -> tuple[Call, int] | None:
+    """The same of what saturating libraries do on avx2; None where the processor or a compiler is missing."""
+    function = getattr(library(), "peak_vpmaddubsw_ymm", None)
+    if function is None or not _core.cpu_features().get("avx2"):
+        return None
+    return partial(function, ctypes.c_int64(rounds), threads), rounds * SATURATING_OPERATIONS * threads
 
 
-def read(size: int, threads: int) -> tuple[Callable[[], object], int]:
+def read(size: int, threads: int) -> tuple[Call, int]:
     """A call that reads the same `size` bytes again and again, and the bytes it reads."""
-    loaded = library()
-    assert loaded is not None
     data, repeats = _bytes(size), max(1, _CALL_BYTES // size)
-    return _keeping(partial(loaded.read_memory, _address(data), size, repeats, threads), data), size * repeats
+    return partial(_on(threads, _core.read_memory), data, repeats), size * repeats
 
 
-def copy(size: int, threads: int, plainly: bool) -> tuple[Callable[[], object], int]:
+def copy(size: int, threads: int, plainly: bool) -> tuple[Call, int]:
     """A call that copies the same `size` bytes again and again, by vector moves or memcpy, and the bytes it moves."""
     loaded = library()
     assert loaded is not None
@@ -90,6 +81,19 @@ def copy(size: int, threads: int, plainly: bool) -> tuple[Callable[[], object], 
     function = loaded.copy_memory if plainly else loaded.copy_memory_libc
     call = partial(function, _address(target), _address(source), size, repeats, threads)
     return _keeping(call, source, target), 2 * size * repeats
+
+
+def _on(threads: int, function: Callable[..., int]) -> Callable[..., int]:
+    """`function` on that many threads."""
+
+    def limited(*arguments: object) -> int:
+        before = _core.limit_num_threads(threads)
+        try:
+            return function(*arguments)
+        finally:
+            _core.limit_num_threads(before)
+
+    return limited
 
 
 def _bytes(size: int) -> NDArray[np.uint8]:
@@ -100,13 +104,13 @@ def _address(array: NDArray[np.uint8]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _keeping(call: partial[object], *arrays: NDArray[np.uint8]) -> Callable[[], object]:
+def _keeping(call: partial[object], *arrays: NDArray[np.uint8]) -> Call:
     call.__dict__["arrays"] = arrays  # the call holds addresses only
     return call
 
 
 def why_missing() -> str:
-    """Why there are no peaks; "" where there are."""
+    """Why copying isn't measured; "" where it is."""
     return "" if library() is not None else "no C++ compiler (c++, g++ or clang++; CXX chooses another)"
 
 
@@ -126,8 +130,6 @@ def library() -> ctypes.CDLL | None:
         subprocess.run([*command, "-o", str(unfinished), *map(str, sources)], check=True)
         unfinished.replace(built)
     loaded = ctypes.CDLL(str(built))
-    loaded.read_memory.restype = ctypes.c_uint64
-    loaded.read_memory.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int]
     for function in (loaded.copy_memory, loaded.copy_memory_libc):
         function.restype = None
         function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int]

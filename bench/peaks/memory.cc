@@ -1,4 +1,4 @@
-// Bandwidths: what reading and copying take when nothing is computed. `repeats` makes one call long enough to time.
+// What copying takes when nothing is computed. `repeats` makes one call long enough to time.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,20 +16,6 @@
 namespace {
 
 typedef std::uint64_t Vector __attribute__((vector_size(32), aligned(1), may_alias));
-
-WIDEST
-std::uint64_t sum_of(const unsigned char* data, std::size_t size) {
-  Vector sum[8] = {};
-  std::size_t at = 0;
-  for (; at + 256 <= size; at += 256) {
-    for (int i = 0; i < 8; ++i) sum[i] ^= *reinterpret_cast<const Vector*>(data + at + 32 * i);
-  }
-  Vector all = {};
-  for (const Vector& each : sum) all ^= each;
-  std::uint64_t result = all[0] ^ all[1] ^ all[2] ^ all[3];
-  for (; at < size; ++at) result ^= data[at];
-  return result;
-}
 
 WIDEST
 void copy_plainly(unsigned char* to, const unsigned char* from, std::size_t size) {
@@ -61,19 +47,6 @@ Part part_of(std::size_t size) {
 }  // namespace
 
 extern "C" {
-
-std::uint64_t read_memory(const unsigned char* data, std::size_t size, int repeats, int threads) {
-  std::uint64_t all = 0;
-#pragma omp parallel num_threads(threads) reduction(^ : all)
-  {
-    const Part part = part_of(size);
-    for (int i = 0; i < repeats; ++i) {
-      all ^= sum_of(data + part.begin, part.end - part.begin);
-      asm volatile("" ::: "memory");
-    }
-  }
-  return all;
-}
 
 void copy_memory(unsigned char* to, const unsigned char* from, std::size_t size, int repeats, int threads) {
 #pragma omp parallel num_threads(threads)

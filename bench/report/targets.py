@@ -14,6 +14,7 @@ __all__ = ["Check", "checks"]
 
 NEAR_PEAK = ("1024x1024x1024", "128x3072x768", "784x128x1152", "196x256x2304")
 TWICE = ("1024x1024x1024", "3x3 64 @56")  # as fast with two threads, nearly
+EXACT = ("vpmaddwd", "vpdpbusd", "smull", "sdot", "smmla")  # what exact int8 products begin with
 NOISE = 0.03  # by which ratios differ from run to run
 
 # Why a tier misses a kind of target, and the number of the decision.
@@ -112,7 +113,7 @@ def _scaling(each: Summary, gain: float | None) -> Iterator[Check]:
 def _gain(document: Mapping[str, Any], threads: int) -> float | None:
     """What the fastest exact int8 instructions gain from more processors."""
     one, more = (document["peaks"].get(str(count), {}) for count in (1, threads))
-    routes = [name for name in one if name in more and ("vpmaddwd" in name or "dpbusd" in name or "dot" in name)]
+    routes = [name for name in one if name in more and name.startswith(EXACT)]
     best = max(routes, key=lambda name: one[name], default=None)
     return None if best is None else more[best] / one[best]
 

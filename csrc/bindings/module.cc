@@ -5,6 +5,7 @@
 
 namespace qkern::bindings {
 void bind_isa(pybind11::module_& m);
+void bind_limits(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);
 void bind_requantize(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled kernels of qkern; the public names are in the package qkern.";
   m.attr("__version__") = QKERN_VERSION;
   bind_isa(m);
+  bind_limits(m);
   bind_quantize(m);
   bind_requantize(m);
   bind_matmul(m);

@@ -72,9 +72,17 @@ struct Int8Avx2 {
   }
 };
 
+struct Int8ProductsAvx2 : PairSumsAvx2 {
+  using Vector = __m256i;
+  static constexpr const char* instructions = "vpmaddwd + vpaddd ymm";
+  static constexpr int products = 16;
+};
+
 struct Tier {
   static constexpr const char* name = "avx2";
   using Simd = SimdAvx2;
+  using Int8Products = Int8ProductsAvx2;
+  using Float32Products = VectorProducts<SimdAvx2>;
   using Int8Kernel = Int8Avx2;
   using Float32Kernel = Float32Avx2;
 };

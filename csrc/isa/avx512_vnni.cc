@@ -26,6 +26,7 @@ struct SimdAvx512 {
   static I32 widen(const std::int8_t* from) { return I32(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
   static I32 widen(const std::uint8_t* from) { return I32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
   static I32 widen(const std::int16_t* from) { return I32(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))); }
+  static constexpr const char* multiply_add_instruction = "vfmadd231ps zmm";
   static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(sum))); }
   static void store_bytes(I32 value, void* to) { _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(__m512i(value))); }
   // Scaled sums of two rows of 32 columns -> their codes; as SimdAvx2::Codes, which says why it is exact.
@@ -235,9 +236,18 @@ struct DepthwiseAvx512Vnni {
   }
 };
 
+struct Int8ProductsAvx512Vnni {
+  using Vector = __m512i;
+  static constexpr const char* instructions = "vpdpbusd zmm";
+  static constexpr int products = 64;
+  static Vector add(Vector sum, Vector a, Vector b) { return _mm512_dpbusd_epi32(sum, a, b); }
+};
+
 struct Tier {
   static constexpr const char* name = "avx512_vnni";
   using Simd = SimdAvx512;
+  using Int8Products = Int8ProductsAvx512Vnni;
+  using Float32Products = VectorProducts<SimdAvx512>;
   using Int8Kernel = Int8Avx512Vnni;
   using Float32Kernel = Float32Avx512;
   using DepthwiseTile = DepthwiseAvx512Vnni;

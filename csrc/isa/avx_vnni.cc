@@ -82,9 +82,18 @@ struct Int8AvxVnni {
   }
 };
 
+struct Int8ProductsAvxVnni {
+  using Vector = __m256i;
+  static constexpr const char* instructions = "vpdpbusd ymm";
+  static constexpr int products = 32;
+  static Vector add(Vector sum, Vector a, Vector b) { return dot_accumulate(sum, a, b); }
+};
+
 struct Tier {
   static constexpr const char* name = "avx_vnni";
   using Simd = SimdAvxVnni;
+  using Int8Products = Int8ProductsAvxVnni;
+  using Float32Products = VectorProducts<SimdAvxVnni>;
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
 };

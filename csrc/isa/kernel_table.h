@@ -8,6 +8,7 @@
 //   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
 //                              widen(address of int8, uint8 or int16) -> I32
 //                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once
+//                              multiply_add_instruction: its name
 //                              optional: multiply_add(address of 4 * lanes codes, address of int16 weights, I32 (&sum)[4])
 //                              store_bytes(I32, address): the low byte of each lane
 //                              optional: Codes<Out>(zero_point, low, high), whose store(a0, b0, a1, b1, to0, to1) rounds and stores the
@@ -15,6 +16,7 @@
 //                              optional: dot_pairs(x0, x1, w, I32 sum) -> sum + x0[i] * w[2 i] + x1[i] * w[2 i + 1], x int8 or
 //                              uint8, w int16 of magnitude up to 255
 //                              optional: row_channels, row_pixels, pair_rows, dot_row_pairs: conv/depthwise_rows.h
+//   Int8Products, Float32Products  what products cost at the least (isa/limits.h)
 //   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 
@@ -24,6 +26,20 @@
 
 namespace qkern::isa {
 
+// Multiplies in registers alone: `rounds` times `operations`, 2 per product.
+struct RegisterLoop {
+  const char* instructions;
+  Index operations;
+  void (*run)(Index rounds);
+};
+
+// What bounds a tier's kernels.
+struct Limits {
+  RegisterLoop int8, float32;
+  // The exclusive or of all bytes: reads as fast as the tier's loads can.
+  std::uint8_t (*read)(const unsigned char* data, Index size);
+};
+
 struct KernelTable {
   const char* name;
   gemm::GemmKernels int8;
@@ -31,6 +47,7 @@ struct KernelTable {
   conv::DepthwiseKernels depthwise_int8;
   conv::DepthwiseKernels depthwise_float32;
   elementwise::Kernels elementwise;
+  Limits limits;
 };
 
 // The table of the tier at `index` of cpu::tiers().

@@ -7,6 +7,7 @@
 #include "gemm/driver.h"
 #include "gemm/packing.h"
 #include "isa/kernel_table.h"
+#include "isa/limits.h"
 
 namespace qkern::isa {
 namespace {  // internal linkage: each tier compiles its own copy
@@ -47,7 +48,8 @@ constexpr KernelTable make_kernel_table() {
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
           {Tier::Simd::lanes, 1, &conv::Depthwise<typename Tier::Simd>::run_float32},
-          elementwise::make_kernels<Tier>()};
+          elementwise::make_kernels<Tier>(),
+          make_limits<Tier>()};
 }
 
 }  // namespace

@@ -74,9 +74,22 @@ struct Int8Neon {
   }
 };
 
+// Of narrow weights, which is what conversion makes.
+struct Int8ProductsNeon {
+  using Vector = int8x16_t;
+  static constexpr const char* instructions = "smull + smlal2 + sadalp";
+  static constexpr int products = 16;
+  static Vector add(Vector sum, Vector a, Vector b) {
+    const int16x8_t product = vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b);
+    return vreinterpretq_s8_s32(vpadalq_s16(vreinterpretq_s32_s8(sum), product));
+  }
+};
+
 struct Tier {
   static constexpr const char* name = "neon";
   using Simd = SimdNeon;
+  using Int8Products = Int8ProductsNeon;
+  using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8Neon;
   using Float32Kernel = Float32Neon;
   static constexpr auto lookup = &lookup_neon;

@@ -32,9 +32,18 @@ struct Int8Dotprod {
   }
 };
 
+struct Int8ProductsDotprod {
+  using Vector = int8x16_t;
+  static constexpr const char* instructions = "sdot";
+  static constexpr int products = 16;
+  static Vector add(Vector sum, Vector a, Vector b) { return vreinterpretq_s8_s32(vdotq_s32(vreinterpretq_s32_s8(sum), a, b)); }
+};
+
 struct Tier {
   static constexpr const char* name = "neon_dotprod";
   using Simd = SimdNeon;
+  using Int8Products = Int8ProductsDotprod;
+  using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8Dotprod;
   using Float32Kernel = Float32Neon;
   using DepthwiseTile = DepthwiseDotprod;

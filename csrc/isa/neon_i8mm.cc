@@ -101,9 +101,18 @@ struct Int8I8mm {
   };
 };
 
+struct Int8ProductsI8mm {
+  using Vector = int8x16_t;
+  static constexpr const char* instructions = "smmla";
+  static constexpr int products = 32;
+  static Vector add(Vector sum, Vector a, Vector b) { return vreinterpretq_s8_s32(vmmlaq_s32(vreinterpretq_s32_s8(sum), a, b)); }
+};
+
 struct Tier {
   static constexpr const char* name = "neon_i8mm";
   using Simd = SimdNeon;
+  using Int8Products = Int8ProductsI8mm;
+  using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8I8mm;
   using Float32Kernel = Float32Neon;
   using DepthwiseTile = DepthwiseDotprod;

@@ -14,6 +14,7 @@ struct SimdScalar {
   static I32 widen(const T* from) {
     return I32{from[0], from[1], from[2], from[3]};
   }
+  static constexpr const char* multiply_add_instruction = "fma";
   static F32 multiply_add(F32 a, F32 b, F32 sum) {
     for (int i = 0; i < lanes; ++i) sum[i] = __builtin_fmaf(a[i], b[i], sum[i]);
     return sum;
@@ -24,9 +25,29 @@ struct SimdScalar {
   }
 };
 
+struct Int8ProductsScalar {
+  using Vector = SimdScalar::U32;
+  static constexpr const char* instructions = "multiply + add";
+  static constexpr int products = SimdScalar::lanes;
+  static Vector add(Vector sum, Vector a, Vector b) { return sum + a * b; }
+};
+
+#ifdef __FP_FAST_FMAF
+using Float32ProductsScalar = VectorProducts<SimdScalar>;
+#else  // a call of a function for each
+struct Float32ProductsScalar {
+  using Vector = float;
+  static constexpr const char* instructions = SimdScalar::multiply_add_instruction;
+  static constexpr int products = 1;
+  static Vector add(Vector sum, Vector a, Vector b) { return __builtin_fmaf(a, b, sum); }
+};
+#endif
+
 struct Tier {
   static constexpr const char* name = "scalar";
   using Simd = SimdScalar;
+  using Int8Products = Int8ProductsScalar;
+  using Float32Products = Float32ProductsScalar;
   using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
   using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
 };

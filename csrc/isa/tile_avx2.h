@@ -22,6 +22,7 @@ struct Simd256 {
   static I32 widen(const std::int8_t* from) { return I32(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))); }
   static I32 widen(const std::uint8_t* from) { return I32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))); }
   static I32 widen(const std::int16_t* from) { return I32(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))); }
+  static constexpr const char* multiply_add_instruction = "vfmadd231ps ymm";
   static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(sum))); }
   static void store_bytes(I32 value, void* to) {
     // The low bytes of each half to its start, then the halves together.

@@ -30,6 +30,7 @@ struct SimdNeon {
     return I32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))));
   }
   static I32 widen(const std::int16_t* from) { return I32(vmovl_s16(vld1_s16(from))); }
+  static constexpr const char* multiply_add_instruction = "fmla";
   static F32 multiply_add(F32 a, F32 b, F32 sum) { return F32(vfmaq_f32(float32x4_t(sum), float32x4_t(a), float32x4_t(b))); }
 
   // Sixteen codes times sixteen weights: widened to int16 only, for smlal multiplies into int32.

@@ -21,7 +21,7 @@ from bench.report import chart, markdown, publish, summary, targets
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Of a run without a compiler, so without peaks, as on a user's machine."""
+    """Of a run without a compiler, as on a user's machine: copying isn't measured."""
     path = tmp_path_factory.mktemp("run")
     threads = qkern.get_num_threads()
     shapes = "^(3x5x7|dw 3x3 960 @7|.*tensor 4 Ki)$"
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
         patch.setattr("sys.argv", ["bench", *options, "--quick", "--output", str(path)])
         assert run.main() == 0
     qkern.set_num_threads(threads)
-    assert "missing: peaks (no C++ compiler" in err.getvalue()
+    assert "missing: copying (no C++ compiler" in err.getvalue()
     assert "| 3x5x7 |" in out.getvalue()
     return path
 
@@ -49,7 +49,7 @@ def test_a_run_writes_what_it_measured(document, folder):
     assert {row.op for row in rows} == {"gemm", "conv", "elementwise"}
     assert all(row.low <= row.seconds <= row.high for row in rows)
     assert all(row.exact for row in rows if row.library == "qkern")
-    assert all(row.percent is None for row in rows)
+    assert all((row.percent is None) == (row.library != "qkern" or row.op == "elementwise") for row in rows)
     for key in ("cpu", "compiler", "commit", "versions", "tiers", "date"):
         assert key in document["machine"]
     [page] = folder.glob("*.md")
@@ -86,7 +86,7 @@ def test_scaling_is_over_one_thread_in_the_same_rounds(document):
 def test_missed_targets_are_listed_with_a_reason(document):
     rows = [row for row in summary.rows_of(document) if row.op == "gemm"]
     [ours] = [row for row in rows if row.variant == "u8s8 packed" and row.tier == qkern.isa.available()[0]]
-    ours = replace(ours, tier="avx2", shape="1024x1024x1024", percent=90.0)
+    ours = replace(ours, tier="avx2", shape="1024x1024x1024", bound="", percent=90.0)
     peer = replace(ours, library="onnxruntime", variant="MatMulInteger u8s8", tier="", wrong_share=0.5)
     slow, fast = (replace(peer, seconds=factor * ours.seconds) for factor in (0.5, 2.0))
     for other, lines in ((slow, 2), (fast, 0)):
@@ -215,28 +215,33 @@ def test_sqnr():
 
 
 def test_peaks_count_their_operations():
-    if peaks.library() is None:
-        pytest.skip("no C++ compiler")
-    for route in peaks.routes():
-        _, amount = peaks.run(route, 2, rounds=10)
-        assert amount == 10 * peaks.SUMS * route.operations * 2
-        peaks.run(route, 1, rounds=10)[0]()
+    for peak in peaks.of_tiers(qkern.isa.available()):
+        call, amount = peaks.run(peak, 2, rounds=10)
+        assert call() == amount
+        assert amount == 2 * peaks.run(peak, 1, rounds=10)[1]
     call, amount = peaks.read(1 << 12, 1)
     call()
     assert amount % (1 << 12) == 0
+
+
+def test_what_is_compiled_here_counts_its_work():
+    if peaks.library() is None:
+        pytest.skip("no C++ compiler")
     for plainly in (True, False):
         call, amount = peaks.copy(1000, 1, plainly)
         call()
         assert amount % 2000 == 0
+    saturating = peaks.saturating(2, rounds=10)
+    if saturating is not None:
+        assert saturating[1] == 10 * 12 * 64 * 2
+        saturating[0]()
 
 
-def test_every_tier_of_x86_has_its_peak():
-    known = {route.name for route in peaks.ROUTES}
-    assert {name for names in peaks.TIER_ROUTES.values() for name in names} <= known
-    assert {"avx512_vnni", "avx_vnni", "avx2"} <= set(peaks.TIER_ROUTES)
-    assert all(
-        route.exact for route in peaks.ROUTES if any(route.name in names for names in peaks.TIER_ROUTES.values())
-    )
+def test_tiers_with_the_same_instructions_share_a_peak():
+    found = peaks.of_tiers(["avx_vnni", "avx2"] if "avx_vnni" in qkern.isa.available() else qkern.isa.available())
+    assert len({(peak.instructions, peak.dtype) for peak in found}) == len(found)
+    for tier in {tier for peak in found for tier in peak.tiers}:
+        assert sorted(peak.dtype for peak in found if tier in peak.tiers) == ["float32", "int8"]
 
 
 def test_json_is_the_same_document(document):

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import qkern
+from qkern import _core
 
 from bench import tile_counts
 
@@ -82,6 +84,28 @@ def test_the_inner_loops_of_the_tiles_stay_in_registers():
     if not shutil.which(processor.objdump):
         pytest.skip(f"needs {processor.objdump} (binutils)")
     for tile in tile_counts.TILES[where]:
-        loop = tile_counts.loop_of(tile, tile_counts.loops_of(objects[tile.tier], processor))
+        loop = tile_counts.loop_of(tile, tile_counts.tile_loops_of(objects[tile.tier], processor))
         assert tile_counts.count(tile.multiplies, loop) >= 4, f"no inner loop of {tile.title} found"
         assert [text for text in loop if re.match(processor.stack, text)] == [], tile.title
+
+
+def test_the_loops_that_measure_a_peak_do_nothing_else():
+    objects = tier_objects()
+    where = "aarch64" if "neon" in objects else "x86_64"
+    processor = tile_counts.PROCESSORS[where]
+    if not shutil.which(processor.objdump):
+        pytest.skip(f"needs {processor.objdump} (binutils)")
+    for tile in tile_counts.TILES[where]:
+        if tile.title.startswith("depthwise"):
+            continue
+        loops = tile_counts.loops_of(objects[tile.tier], processor)
+        alone = [loop for loop in loops if not tile_counts.count(processor.load, loop)]
+        loop = max(alone, key=lambda loop: tile_counts.count(tile.multiplies, loop), default=[])
+        multiplies = tile_counts.count(tile.multiplies, loop)
+        assert multiplies >= 12, f"no register loop of {tile.title} found"
+        adds = tile_counts.count(r"vpaddd|sadalp", loop)
+        assert len(loop) - multiplies - adds <= 3, tile.title  # counts, compares, jumps
+        if tile.tier in qkern.isa.available():
+            dtype = "float32" if tile.title.startswith("FP32") else "int8"
+            operations = _core.register_loop(tile.tier, dtype, 10) / _core.get_num_threads()
+            assert operations == 10 * 2 * multiplies * tile.products, tile.title
