@@ -154,7 +154,12 @@ BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) 
       .def_property_readonly(
           "isa", [](const Layer& layer) { return layer.conv.isa(); }, "The tier that packed the weights.")
       .def_property_readonly(
-          "nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.");
+          "nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.")
+      .def_property_readonly(
+          "route", [](const Layer& layer) { return layer.conv.route(); }, "How it is computed: direct, 1x1, grouped, depthwise, ...")
+      .def_property_readonly(
+          "tile", [](const Layer& layer) { return tile_of(layer.conv); },
+          "Rows, columns, and columns of a vector that its kernel computes at once; None for a depthwise convolution.");
 }
 
 }  // namespace

@@ -109,7 +109,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
-      .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.");
+      .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
+      .def_property_readonly("tile", &tile_of<QLinear>, "Rows, columns, and columns of a vector that its kernel computes at once.");
   BoundClass<Linear>(m, "Linear", py::is_final(),
                      R"(A fully connected float32 layer: y = clamp(x w^T + bias), the same bits on every tier.
 
@@ -121,7 +122,8 @@ Args:
       .def("__call__", &call_linear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: float32 [..., in_features]. Returns float32 [..., out_features].")
       .def_property_readonly("isa", &Linear::isa, "The tier that packed the weights.")
-      .def_property_readonly("nbytes", &Linear::bytes, "Size of the packed weights.");
+      .def_property_readonly("nbytes", &Linear::bytes, "Size of the packed weights.")
+      .def_property_readonly("tile", &tile_of<Linear>, "Rows, columns, and columns of a vector that its kernel computes at once.");
 }
 
 }  // namespace qkern::bindings

@@ -10,6 +10,14 @@ namespace qkern::bindings {
 
 using Clamp = std::optional<std::pair<std::int64_t, std::int64_t>>;
 
+// (rows, columns, columns of a vector) that the layer's kernel computes at once; None for a layer that is no matrix product.
+template <class Layer>
+py::object tile_of(const Layer& layer) {
+  const gemm::GemmKernels* tile = layer.tile();
+  if (tile == nullptr) return py::none();
+  return py::make_tuple(tile->rows, tile->cols, tile->lanes);
+}
+
 inline ops::LayerOutput layer_output(const std::optional<double>& y_scale, std::int64_t y_zero_point, const py::object& y_dtype, const Clamp& clamp) {
   ops::LayerOutput output;
   if (!y_scale) {

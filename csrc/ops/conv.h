@@ -30,6 +30,8 @@ class Conv {
   Layout layout() const { return layout_; }
   bool is_float() const { return is_float_; }
   std::size_t bytes() const { return route_->bytes(); }
+  std::string route() const { return route_->name(); }
+  const gemm::GemmKernels* tile() const { return route_->tile(); }
   const char* isa() const { return isa_; }
 
  private:

@@ -161,6 +161,16 @@ void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilo
   });
 }
 
+std::string ConvDepthwise::name() const {
+  switch (kernel_) {
+    case Kernel::Dot: return "depthwise, four taps";
+    case Kernel::Rows: return "depthwise, row pairs";
+    default: return "depthwise";
+  }
+}
+
+const gemm::GemmKernels* ConvDepthwise::tile() const { return nullptr; }
+
 std::size_t ConvDepthwise::bytes() const { return dot_.size() + int16_.size() * sizeof(std::int16_t) + float_.size() * sizeof(float); }
 
 }  // namespace qkern::ops

@@ -16,6 +16,8 @@ class ConvDepthwise final : public ConvRoute {
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;
+  std::string name() const override;
+  const gemm::GemmKernels* tile() const override;
 
  private:
   // Which of the tier's kernels: any weights, a dot product of four taps, or pairs of image rows (conv/kernels.h).

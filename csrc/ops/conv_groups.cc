@@ -69,7 +69,9 @@ std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const g
 }  // namespace
 
 ConvGroups::ConvGroups(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels)
-    : ConvGroups(MergedGroups(weights, quantization).weights(), quantization, output, kernels.int8) {}
+    : ConvGroups(MergedGroups(weights, quantization).weights(), quantization, output, kernels.int8) {
+  merged_ = weights.groups / static_cast<Index>(packed_.size());
+}
 
 ConvGroups::ConvGroups(const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const gemm::GemmKernels& kernels)
     : taps_(merged.window.positions()),
@@ -141,6 +143,13 @@ void ConvGroups::run(const ConvPlane& plane) const {
     }
   }
 }
+
+std::string ConvGroups::name() const {
+  if (merged_ > 1) return "grouped, " + std::to_string(merged_) + " merged";
+  return packed_.size() > 1 ? "grouped" : taps_ == 1 ? "1x1" : "direct";
+}
+
+const gemm::GemmKernels* ConvGroups::tile() const { return &packed_[0].kernels(); }
 
 std::size_t ConvGroups::bytes() const {
   std::size_t total = 0;

@@ -17,6 +17,8 @@ class ConvGroups final : public ConvRoute {
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;
+  std::string name() const override;
+  const gemm::GemmKernels* tile() const override;
 
  private:
   ConvGroups(const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const gemm::GemmKernels& kernels);
@@ -24,6 +26,7 @@ class ConvGroups final : public ConvRoute {
   std::vector<std::int32_t> column_offsets(bool is_signed, std::int32_t x_zero) const;
 
   Index taps_, group_in_, group_out_;
+  Index merged_ = 1;  // groups of the layer in one product
   bool merges_width_;
   std::vector<gemm::PackedWeights> packed_;  // one per group
   std::int32_t x_zero_ = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "gemm/gemm.h"
@@ -97,6 +98,10 @@ class ConvRoute {
   virtual Index work(Index rows) const = 0;
   virtual void run(const ConvPlane& plane) const = 0;
   virtual std::size_t bytes() const = 0;
+  // What computes it, in a word or two, for reports.
+  virtual std::string name() const = 0;
+  // The tile of its matrix product; null where it is none.
+  virtual const gemm::GemmKernels* tile() const = 0;
 };
 
 }  // namespace qkern::ops

@@ -26,6 +26,7 @@ class QLinear {
   const LayerOutput& output() const { return output_; }
   std::int32_t x_zero_point() const { return x_zero_; }
   std::size_t bytes() const { return weights_.bytes(); }
+  const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
   const char* isa() const { return isa_; }
 
  private:
@@ -48,6 +49,7 @@ class Linear {
   Index in_features() const { return weights_.depth(); }
   Index out_features() const { return weights_.cols(); }
   std::size_t bytes() const { return weights_.bytes(); }
+  const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
   const char* isa() const { return isa_; }
 
  private:
