@@ -28,7 +28,7 @@ py::object add(const py::array& a, const py::array& b, double a_scale, double b_
   void* result = output.data();
   const Index n = product(shape);
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::add(from_a, a_type, from_b, b_type, n, params, to, result);
   }
   return output.finish();

@@ -69,7 +69,7 @@ py::object run(const ops::Conv& conv, const Padding& padding, std::size_t axes, 
   const void* from = input.data();
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     conv.run(from, dtype, call.image, call.window, result);
   }
   return output.finish();
@@ -86,7 +86,7 @@ py::object conv(const py::array& x, const py::array& w, const py::object& stride
   output.dtype = DType::Int32;
   const ops::Layout order = parse_layout(layout);
   const auto layer = [&] {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     return ops::Conv(g.weights, {{}, w_zero, {}, 1, x_zero}, output, order);
   }();
   return run(layer, g.padding, g.axes, x, x_type, out);
@@ -110,7 +110,7 @@ ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, co
   check_multipliers(scale, x, output);
   const std::int32_t zero_x = activation_zero_point(x_zero);
   const ops::Layout order = parse_layout(layout);
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return {ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order), g.padding, g.axes};
 }
 

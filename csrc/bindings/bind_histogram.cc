@@ -13,7 +13,7 @@ py::tuple extremes(const py::array& x) {
   const Index n = product(shape_of(input));
   elementwise::Range found{};
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     found = ops::extremes(from, n);
   }
   return py::make_tuple(found.low, found.high);
@@ -35,7 +35,7 @@ py::object add_to_histogram(const py::array& x, float factor, std::int32_t first
   const Index n = product(shape_of(input));
   ops::Counted found;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     found = ops::add_to_histogram(from, n, factor, first, to);
   }
   if (found.outside) return py::none();

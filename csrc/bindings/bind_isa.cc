@@ -5,7 +5,8 @@
 #include "bindings/ndarray.h"
 #include "cpu/features.h"
 #include "cpu/tiers.h"
-#include "threading/parallel_for.h"
+#include "threading/cpu_quota.h"
+#include "threading/thread_count.h"
 
 namespace qkern::bindings {
 
@@ -76,16 +77,20 @@ void bind_isa(py::module_& m) {
         if (n < 1) value_error("n must be at least 1");
         threading::set_num_threads(static_cast<int>(std::min(n, Index{1024})));
       },
-      py::arg("n"), R"(Sets how many threads a call may use, for the whole process. Results don't depend on it.
-
-A forked process (os.fork, multiprocessing's "fork") stays at one thread, whatever n: OpenMP does not survive a fork. Raises
-ValueError for n < 1.)");
+      py::arg("n"),
+      "Sets how many threads a call may use, 1024 at most, for the whole process. Results don't depend on it. Raises ValueError for n < 1.");
   m.def(
       "limit_num_threads", [](Index n) { return threading::limit_num_threads(static_cast<int>(std::clamp(n, Index{0}, Index{1024}))); }, py::arg("n"),
       "Sets how many threads calls made by this thread may use; 0: what the process may. Returns what it was.");
   m.def(
       "get_num_threads", [] { return threading::num_threads(); },
-      "How many threads a call may use; starts as OMP_NUM_THREADS, else the number of processors. 1 in a forked process.");
+      R"(How many threads a call may use.
+
+Starts as the least of the processors that this process may use, the CPU quota of its control groups (a container's limit), rounded up, and the
+environment variable QKERN_NUM_THREADS, else OMP_NUM_THREADS.)");
+  m.def(
+      "cpu_quota", [](const std::string& root) { return threading::cpu_quota(root); }, py::arg("root") = "",
+      "Processors' worth of time that the control groups of this process allow, None without a limit; `root` is where /proc is, for tests.");
 }
 
 }  // namespace qkern::bindings

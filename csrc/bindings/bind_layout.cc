@@ -13,7 +13,7 @@ py::object convert(const py::array& x, const py::object& out, bool to_last) {
   const void* data = input.data();
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     (to_last ? ops::to_channels_last : ops::to_channels_first)(data, image.batch, image.channels, image.pixels(), size_of(dtype), result);
   }
   return output.finish();

@@ -29,7 +29,7 @@ void bind_limits(py::module_& m) {
       [](const std::string& tier, const std::string& dtype, Index rounds) {
         const isa::RegisterLoop& loop = loop_of(tier, dtype);
         if (rounds < 1) value_error("rounds must be at least 1");
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         return ops::run_register_loop(loop, rounds);
       },
       py::arg("tier"), py::arg("dtype"), py::arg("rounds"),
@@ -48,7 +48,7 @@ Returns the number of operations done, 2 per product. Raises ValueError for an a
         if (repeats < 1) value_error("repeats must be at least 1");
         const auto* bytes = static_cast<const unsigned char*>(data.data());
         const Index size = data.nbytes();
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         return int{ops::read_memory(bytes, size, repeats)};
       },
       py::arg("data"), py::arg("repeats") = 1,

@@ -30,7 +30,7 @@ std::shared_ptr<QLinear> make_qlinear(const py::array& weight, const py::object&
   const ops::LayerOutput output = layer_output(y_scale, y_zero, y_dtype, clamp);
   check_multipliers(scale, x, output);
   const std::int32_t zero_x = activation_zero_point(x_zero);
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_shared<QLinear>(ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output));
 }
 
@@ -57,7 +57,7 @@ py::object call_qlinear(const QLinear& layer, const py::array& x, const py::obje
   Output output(out, rows.shape, layer.output().dtype, {&input});
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     layer.run(rows.view, result);
   }
   return output.finish();
@@ -78,7 +78,7 @@ py::object call_linear(const Linear& layer, const py::array& x, const py::object
   Output output(out, rows.shape, DType::Float32, {&input});
   auto* result = static_cast<float*>(output.data());
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     layer.run(rows.view, result);
   }
   return output.finish();

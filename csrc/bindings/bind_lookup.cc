@@ -18,7 +18,7 @@ py::object lookup(const py::object& x, const py::array& table, const py::object&
   auto* result = static_cast<std::uint8_t*>(output.data());
   const Index n = product(shape);
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::lookup(from, n, values, result);
   }
   return output.finish();

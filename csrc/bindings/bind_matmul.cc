@@ -36,7 +36,7 @@ std::shared_ptr<PackedMatrix> pack(const py::array& b) {
   if (b.ndim() != 2) value_error("b has shape " + to_string(shape_of(b)) + "; expected 2 dimensions");
   const void* data = b.data();
   const Index depth = b.shape(0), cols = b.shape(1), depth_stride = b.strides(0), col_stride = b.strides(1);
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_shared<PackedMatrix>(pack_matrix(data, depth, cols, depth_stride, col_stride, dtype));
 }
 
@@ -131,7 +131,7 @@ py::object matmul(py::array a, const py::object& b, const py::object& a_zero_poi
   const auto* a_end = end_of(a);
   const auto* b_data = packed ? nullptr : static_cast<const unsigned char*>(plain.data());
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     std::optional<PackedMatrix> own;
     Index own_offset = -1;
     const Index count = rows * cols == 0 ? 0 : product(batch);

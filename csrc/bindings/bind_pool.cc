@@ -39,7 +39,7 @@ py::object max_pool(const py::array& x, const py::object& kernel, const py::obje
   const void* from = input.data();
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::max_pool(from, dtype, call.image, call.window, call.layout, result);
   }
   return output.finish();
@@ -61,7 +61,7 @@ py::object run_average(const py::array& input, DType dtype, const Call& call, bo
   const void* from = input.data();
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::average_pool(from, dtype, call.image, pool, call.layout, result);
   }
   return output.finish();

@@ -54,7 +54,7 @@ py::object quantize(const py::object& x, const py::object& scale, const py::obje
   const auto* from = static_cast<const float*>(input.data());
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::quantize(from, p.view, p.scale, p.zero_point, to, result);
   }
   return output.finish();
@@ -70,7 +70,7 @@ py::object dequantize(const py::object& q, const py::object& scale, const py::ob
   const void* from = input.data();
   auto* result = static_cast<float*>(output.data());
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::dequantize(from, from_type, p.view, p.scale, p.zero_point, result);
   }
   return output.finish();

@@ -30,7 +30,7 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   const auto* from = static_cast<const std::int32_t*>(input.data());
   void* result = output.data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     ops::requantize(from, view, multipliers, biases, zero_code, bounds, to, result);
   }
   return output.finish();

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "cpu/tiers.h"
+#include "threading/thread_count.h"
 
 namespace qkern::bindings {
 void bind_isa(pybind11::module_& m);
@@ -21,9 +22,14 @@ void bind_histogram(pybind11::module_& m);
 PYBIND11_MODULE(_core, m) {
   using namespace qkern::bindings;
   try {
-    qkern::cpu::active();  // a wrong QKERN_ISA fails the import, not the first call
+    qkern::cpu::active();  // a wrong QKERN_ISA or QKERN_NUM_THREADS fails the import, not the first call
+    qkern::threading::num_threads();
   } catch (const std::runtime_error& error) {
     throw pybind11::import_error(error.what());
+  }
+  if (const auto ignored = qkern::threading::ignored_omp_num_threads(); !ignored.empty()) {
+    const std::string text = "OMP_NUM_THREADS: '" + ignored + "' is not a number of threads, and ignored";
+    if (PyErr_WarnEx(PyExc_RuntimeWarning, text.c_str(), 1) != 0) throw pybind11::error_already_set();
   }
   m.doc() = "Compiled kernels of qkern; the public names are in the package qkern.";
   m.attr("__version__") = QKERN_VERSION;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/gil.h"
 #include "ops/requantize.h"
 
 namespace qkern::bindings {

@@ -1,46 +1,36 @@
-// Splits a loop over threads. Every item is done by one thread in one order, so results don't depend on the thread count.
+// Splits a loop over threads. Every item is done by one thread in one order, so results depend neither on the number of threads nor on
+// where a chunk ends.
 #pragma once
 
-#include <exception>
-
 #include "tensor/types.h"
+#include "threading/thread_count.h"
 
 namespace qkern::threading {
 
-// Threads a call may use; at least 1. Starts as OMP_NUM_THREADS, else the number of processors this process may use; always 1 in
-// a process that was forked (not one that was spawned).
-int num_threads();
-void set_num_threads(int count);
-
-// The number for calls that this thread makes, whatever the process's is; 0: the process's. Returns what it was.
-int limit_num_threads(int count);
-
-// Below this many units, an element of an elementwise loop each, a second thread costs more than it brings.
+// Work is counted in units that take about as long as an element of an elementwise loop. Below this many a second thread costs more
+// than it brings.
 inline constexpr Index worth_a_thread = Index{1} << 17;
 
-// Number of threads for `items` items of `work` units each.
-int threads_for(Index items, Index work);
+// Units that a thread claims at a time, at most, where an item isn't more by itself: 20 to 50 us.
+inline constexpr Index chunk_work = Index{1} << 18;
 
-// Calls body(begin, end) on disjoint ranges that cover [0, items). The first exception thrown is rethrown.
-template <class Body>
-void parallel_for(Index items, Index work_per_item, const Body& body) {
-  const int threads = threads_for(items, work_per_item);
-  if (threads <= 1) {
-    if (items > 0) body(Index{0}, items);
-    return;
+// body(context, begin, end)
+using Body = void (*)(const void* context, Index begin, Index end);
+
+// Shares [0, items) with the threads of the pool, where this thread may (num_threads() of thread_count.h, and not from within a body).
+void share(Index items, Index work_per_item, Body body, const void* context);
+
+// Calls body(begin, end) on disjoint ranges that cover [0, items), from this thread and others; returns when all is done. The first
+// exception thrown is rethrown. May be called by any thread, also from within a body: there it calls body(0, items).
+template <class Function>
+void parallel_for(Index items, Index work_per_item, const Function& body) {
+  // A double: work may be any number.
+  if (items > 1 && static_cast<double>(items) * static_cast<double>(work_per_item) >= static_cast<double>(worth_a_thread)) {
+    share(
+        items, work_per_item, [](const void* context, Index begin, Index end) { (*static_cast<const Function*>(context))(begin, end); }, &body);
+  } else if (items > 0) {
+    body(Index{0}, items);
   }
-  std::exception_ptr failure;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; ++t) {
-    try {
-      const Index begin = items * t / threads, end = items * (t + 1) / threads;
-      if (begin < end) body(begin, end);
-    } catch (...) {
-#pragma omp critical(qkern_parallel_for)
-      if (!failure) failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace qkern::threading

@@ -128,43 +128,6 @@ def test_the_gil_is_free(threads):
     assert progress >= 5, f"another thread took {progress} steps in {seconds:.3f} s"
 
 
-def test_number_of_threads(threads, python):
-    for wrong in (0, -1, -(2**40)):
-        with pytest.raises(ValueError, match=r"\bn\b"):
-            qkern.set_num_threads(wrong)
-    for wrong in (1.5, "2", None):
-        with pytest.raises(TypeError):
-            qkern.set_num_threads(wrong)
-    threads(7)
-    assert qkern.get_num_threads() == 7
-    done = python("import qkern; print(qkern.get_num_threads())", OMP_NUM_THREADS="3")
-    assert done.stdout.split() == ["3"], done.stderr
-
-
-def test_a_forked_process_computes_too(python):
-    # Workers of data loaders are forked from processes that have computed already; a pool of threads doesn't survive.
-    done = python("""
-        import os, signal, time
-        import numpy as np, qkern
-        qkern.set_num_threads(2)
-        a = np.ones((400, 400), np.int8)
-        expected = qkern.matmul(a, a)
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if (qkern.matmul(a, a) == expected).all() else 3)
-        for _ in range(100):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                print("status", status)
-                break
-            time.sleep(0.05)
-        else:
-            os.kill(child, signal.SIGKILL)
-            print("hangs")
-    """)
-    assert done.stdout.split() == ["status", "0"], done.stdout + done.stderr
-
-
 @pytest.mark.skipif(EMULATED, reason="what is measured would be the emulator's memory")
 def test_memory_does_not_grow(python):
     # Its own process: what other tests allocate is not counted.
@@ -193,19 +156,3 @@ def test_memory_does_not_grow(python):
     """)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 2000, f"{done.stdout.strip()} KiB more after 1500 rounds"
-
-
-def test_a_limit_is_the_calling_thread_s(threads):
-    threads(2)
-    seen = []
-    assert _core.limit_num_threads(1) == 0
-    try:
-        assert qkern.get_num_threads() == 1
-        other = threading.Thread(target=lambda: seen.append(qkern.get_num_threads()))
-        other.start()
-        other.join()
-        assert seen == [2]
-        assert _core.limit_num_threads(5) == 1
-    finally:
-        assert _core.limit_num_threads(0) in (1, 5)
-    assert qkern.get_num_threads() == 2
