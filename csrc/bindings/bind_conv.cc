@@ -70,7 +70,7 @@ py::object run(const ops::Conv& conv, const Padding& padding, std::size_t axes, 
   void* result = output.data();
   {
     const WithoutGil release;
-    conv.run(from, dtype, call.image, call.window, result);
+    conv.run(conv.plan(dtype, call.image, call.window), from, result);
   }
   return output.finish();
 }

@@ -40,14 +40,14 @@ py::object max_pool(const py::array& x, const py::object& kernel, const py::obje
   void* result = output.data();
   {
     const WithoutGil release;
-    ops::max_pool(from, dtype, call.image, call.window, call.layout, result);
+    ops::max_pool(ops::plan_pool(dtype, call.image, call.window, call.layout), from, result);
   }
   return output.finish();
 }
 
 py::object run_average(const py::array& input, DType dtype, const Call& call, bool count_include_pad, double x_scale, std::int64_t x_zero,
                        double y_scale, std::int64_t y_zero, const py::object& y_dtype, const py::object& out) {
-  ops::AveragePool pool{call.window, count_include_pad, 1, 0, {}};
+  ops::AveragePool pool{count_include_pad, 1, 0, {}};
   if (dtype == DType::Float32) {
     pool.output.dtype = DType::Float32;
   } else {
@@ -62,7 +62,7 @@ py::object run_average(const py::array& input, DType dtype, const Call& call, bo
   void* result = output.data();
   {
     const WithoutGil release;
-    ops::average_pool(from, dtype, call.image, pool, call.layout, result);
+    ops::average_pool(ops::plan_pool(dtype, call.image, call.window, call.layout), pool, from, result);
   }
   return output.finish();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tensor/scratch.h"
 #include "threading/parallel_for.h"
 
 namespace qkern::gemm {
@@ -23,46 +24,66 @@ std::uint32_t row_sum(const Lhs& lhs, Index row) {
 
 std::int32_t at(ZeroPoints zero, Index i) { return zero[zero.size() == 1 ? 0 : static_cast<std::size_t>(i)]; }
 
+void fill_column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero, std::int32_t* offsets) {
+  const std::uint32_t zero = bits(lhs_zero) + bits(applied_offset(weights.kernels().lhs_offset, lhs_signed));
+  std::transform(weights.column_sums().begin(), weights.column_sums().end(), offsets,
+                 [zero](std::int32_t sum) { return wrap(0u - zero * bits(sum)); });
+}
+
+// Returns whether one of them isn't 0.
+bool fill_column_zeros(const PackedWeights& weights, ZeroPoints rhs_zero, std::int32_t* zeros) {
+  if (std::all_of(rhs_zero.begin(), rhs_zero.end(), [&](std::int32_t zero) { return zero == weights.shift(); })) return false;
+  for (Index c = 0; c < weights.cols(); ++c) zeros[c] = at(rhs_zero, c) - weights.shift();
+  std::fill(zeros + weights.cols(), zeros + weights.padded_cols(), 0);
+  return true;
+}
+
+std::int32_t* scratch(tensor::Scratch name, Index count) {
+  return static_cast<std::int32_t*>(tensor::scratch(name, static_cast<std::size_t>(count) * sizeof(std::int32_t)));
+}
+
 }  // namespace
 
 std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero) {
-  const std::uint32_t zero = bits(lhs_zero) + bits(applied_offset(weights.kernels().lhs_offset, lhs_signed));
   std::vector<std::int32_t> offsets(static_cast<std::size_t>(weights.padded_cols()));
-  std::transform(weights.column_sums().begin(), weights.column_sums().end(), offsets.begin(),
-                 [zero](std::int32_t sum) { return wrap(0u - zero * bits(sum)); });
+  fill_column_offsets(weights, lhs_signed, lhs_zero, offsets.data());
   return offsets;
 }
 
-bool needs_row_sums(const PackedWeights& weights, ZeroPoints rhs_zero) {
-  return std::any_of(rhs_zero.begin(), rhs_zero.end(), [&](std::int32_t zero) { return zero != weights.shift(); });
+std::vector<std::int32_t> column_zeros(const PackedWeights& weights, ZeroPoints rhs_zero) {
+  std::vector<std::int32_t> zeros(static_cast<std::size_t>(weights.padded_cols()));
+  if (!fill_column_zeros(weights, rhs_zero, zeros.data())) zeros.clear();
+  return zeros;
 }
 
-Corrections::Corrections(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero)
-    : column_offset_(column_offsets(weights, lhs.is_signed, lhs_zero.size() == 1 ? lhs_zero[0] : 0)), column_sums_(weights.column_sums().data()) {
-  if (lhs_zero.size() != 1) {
-    row_zero_.resize(static_cast<std::size_t>(rows));
-    for (Index r = 0; r < rows; ++r) row_zero_[static_cast<std::size_t>(r)] = wrap(0u - bits(lhs_zero[static_cast<std::size_t>(r)]));
-  }
-  if (needs_row_sums(weights, rhs_zero)) {
-    row_sum_.resize(static_cast<std::size_t>(rows));
-    threading::parallel_for(rows, weights.depth(), [&](Index begin, Index end) {
-      for (Index r = begin; r < end; ++r) {
-        const std::uint32_t sum = lhs.is_wide     ? row_sum<std::int16_t>(lhs, r)
-                                  : lhs.is_signed ? row_sum<std::int8_t>(lhs, r)
-                                                  : row_sum<std::uint8_t>(lhs, r);
-        row_sum_[static_cast<std::size_t>(r)] = wrap(bits(weights.depth()) * bits(at(lhs_zero, r)) - sum);
-      }
-    });
-    column_zero_.resize(static_cast<std::size_t>(weights.padded_cols()));
-    for (Index c = 0; c < weights.cols(); ++c) column_zero_[static_cast<std::size_t>(c)] = at(rhs_zero, c) - weights.shift();
-  }
+RankOne row_sum_term(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, const std::int32_t* column_zero) {
+  std::int32_t* const sums = scratch(tensor::Scratch::RowSums, rows);
+  threading::parallel_for(rows, weights.depth(), [&](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      const std::uint32_t sum = lhs.is_wide     ? row_sum<std::int16_t>(lhs, r)
+                                : lhs.is_signed ? row_sum<std::int8_t>(lhs, r)
+                                                : row_sum<std::uint8_t>(lhs, r);
+      sums[r] = wrap(bits(weights.depth()) * bits(at(lhs_zero, r)) - sum);
+    }
+  });
+  return {sums, column_zero};
 }
 
-void Corrections::apply(Epilogue& epilogue) const {
-  epilogue.column_offset = column_offset_.data();
+void correct(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero, Epilogue& epilogue) {
+  const Index padded = weights.padded_cols();
+  const bool one_zero = lhs_zero.size() == 1;
+  std::int32_t* const column_offset = scratch(tensor::Scratch::ZeroPointTerms, 2 * padded + (one_zero ? 0 : rows));
+  std::int32_t *const column_zero = column_offset + padded, *const row_zero = column_zero + padded;
+  fill_column_offsets(weights, lhs.is_signed, one_zero ? lhs_zero[0] : 0, column_offset);
+  epilogue.column_offset = column_offset;
   epilogue.term_count = 0;
-  if (!row_zero_.empty()) epilogue.terms[epilogue.term_count++] = {row_zero_.data(), column_sums_};
-  if (!row_sum_.empty()) epilogue.terms[epilogue.term_count++] = {row_sum_.data(), column_zero_.data()};
+  if (!one_zero) {
+    for (Index r = 0; r < rows; ++r) row_zero[r] = wrap(0u - bits(at(lhs_zero, r)));
+    epilogue.terms[epilogue.term_count++] = {row_zero, weights.column_sums().data()};
+  }
+  if (fill_column_zeros(weights, rhs_zero, column_zero)) {
+    epilogue.terms[epilogue.term_count++] = row_sum_term(weights, lhs, rows, lhs_zero, column_zero);
+  }
 }
 
 void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows) {

@@ -17,23 +17,19 @@ namespace qkern::gemm {
 // One zero point, or one per row / column.
 using ZeroPoints = std::span<const std::int32_t>;
 
-// What turns the kernel's sum into the exact one. Points into its own vectors: keep it alive while the epilogue is used.
-class Corrections {
- public:
-  // `lhs` and its `rows` are read where a weight zero point makes row sums necessary.
-  Corrections(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero);
-  void apply(Epilogue& epilogue) const;
+// Adds to `epilogue` what turns the kernel's sum into the exact one. It is in scratch memory of this thread, until its next product;
+// `lhs` and its `rows` are read where a weight zero point makes row sums necessary.
+void correct(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, ZeroPoints rhs_zero, Epilogue& epilogue);
 
- private:
-  std::vector<std::int32_t> column_offset_, row_zero_, row_sum_, column_zero_;
-  const std::int32_t* column_sums_;
-};
-
+// The parts of it for a layer, which keeps what its weights alone decide:
 // -za' * column sum of each column, the part that needs no activations: for a layer with one zero point per operand.
 std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero);
 
-// True where some weight zero point differs from what packing already subtracted.
-bool needs_row_sums(const PackedWeights& weights, ZeroPoints rhs_zero);
+// zb' of each column; empty where all are 0.
+std::vector<std::int32_t> column_zeros(const PackedWeights& weights, ZeroPoints rhs_zero);
+
+// The third term, its row sums in scratch memory likewise. `column_zero`: of padded_cols() columns, as from column_zeros().
+RankOne row_sum_term(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoints lhs_zero, const std::int32_t* column_zero);
 
 // Multiply-adds that take about as long as one unit of threading::worth_a_thread: a tile does dozens at once. A second thread then joins
 // from a million on (15 us on avx2, 3 us on avx512_vnni); waking one costs as much.

@@ -40,51 +40,55 @@ Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, f
       high_(high),
       route_(make_route(weights, bias)) {}
 
-void Conv::run(const void* x, DType x_dtype, const ImageShape& image, const Window& window, void* y) const {
-  const Sizes out = output_size(image, window);
-  const Index rows = out[1] * out[2], out_pixels = out[0] * rows;
-  if (image.batch * out_pixels == 0) return;
+ConvPlan Conv::plan(DType x_dtype, const ImageShape& image, const Window& window) const {
+  ConvPlan plan{x_dtype, window, image.batch, output_size(image, window), {}, {}, 0, 0, 0, 0, 0};
+  plan.image = plan_image(image, layout_, size_of(x_dtype), route_->image_needs(x_dtype, window));
+  const TapNeeds needs = route_->tap_needs();
+  plan.tap_offsets = tap_offsets(plan.image.prepared, window, needs.merges_width);
+  plan.taps = static_cast<Index>(plan.tap_offsets.size());
+  plan.tap_depth = needs.depth;
+  plan.tap_offsets.resize(static_cast<std::size_t>(round_up(plan.taps, needs.multiple)), plan.tap_offsets[0]);
+  // A window of one position without stride makes all planes one matrix.
+  const bool one_matrix = window.positions() == 1 && window.stride == Sizes{1, 1, 1};
+  const Index rows = plan.out[1] * plan.out[2], planes = image.batch * plan.out[0];
+  plan.planes = one_matrix ? 1 : planes;
+  plan.plane_rows = one_matrix ? planes * rows : rows;
+  plan.inner_rows = one_matrix ? plan.plane_rows : plan.out[2];
+  return plan;
+}
+
+void Conv::run(const ConvPlan& plan, const void* x, void* y) const {
+  if (plan.planes * plan.plane_rows == 0) return;
   const auto zero = static_cast<std::uint8_t>(x_zero_);
   static constexpr float float_zero = 0;
-  const ImageNeeds needs = route_->image_needs(image, x_dtype, window);
-  const PreparedImage prepared = prepare(x, image, layout_, needs.borders, size_of(x_dtype),
-                                         is_float_ ? static_cast<const void*>(&float_zero) : &zero, needs.may_overrun, needs.widen);
-  std::vector<Index> taps = tap_offsets(prepared, window, needs.merges_width);
-  const auto tap_count = static_cast<Index>(taps.size());
-  taps.resize(static_cast<std::size_t>(round_up(tap_count, needs.tap_multiple)), taps[0]);
+  const PreparedImage prepared = prepare(plan.image, x, is_float_ ? static_cast<const void*>(&float_zero) : &zero);
 
   const bool transposes = layout_ == Layout::ChannelsFirst && out_channels_ > 1;
-  const Index size = size_of(output_.dtype);
+  const Index size = size_of(output_.dtype), rows = plan.planes * plan.plane_rows;
   void* pixels_last = y;
-  if (transposes) {
-    pixels_last = tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(image.batch * out_pixels * out_channels_ * size));
-  }
+  if (transposes) pixels_last = tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(rows * out_channels_ * size));
   gemm::Epilogue epilogue = make_epilogue(output_);
   epilogue.row_stride = out_channels_;
   epilogue.float_low = low_;
   epilogue.float_high = high_;
 
-  // A window of one position without stride makes all planes one matrix.
-  const bool one_matrix = window.positions() == 1 && window.stride == Sizes{1, 1, 1};
-  const Index planes = one_matrix ? 1 : image.batch * out[0];
-  const Index plane_rows = one_matrix ? image.batch * out_pixels : rows;
   const auto run_planes = [&](Index begin, Index end) {
     for (Index plane = begin; plane < end; ++plane) {
-      gemm::Lhs lhs = plane_lhs(prepared, window, out, plane, x_dtype == DType::Int8);
-      if (one_matrix) lhs.inner_rows = plane_rows;
-      lhs.tap_offsets = taps.data();
-      lhs.taps = tap_count;
-      lhs.tap_depth = needs.tap_depth;
+      gemm::Lhs lhs = plane_lhs(prepared, plan.window, plan.out, plane, plan.x_dtype == DType::Int8);
+      lhs.inner_rows = plan.inner_rows;
+      lhs.tap_offsets = plan.tap_offsets.data();
+      lhs.taps = plan.taps;
+      lhs.tap_depth = plan.tap_depth;
       gemm::Epilogue to = epilogue;
-      to.out = static_cast<unsigned char*>(pixels_last) + plane * rows * out_channels_ * size;
-      route_->run({prepared, window, lhs, to, plane_rows});
+      to.out = static_cast<unsigned char*>(pixels_last) + plane * plan.plane_rows * out_channels_ * size;
+      route_->run({prepared, plan.window, lhs, to, plan.plane_rows});
     }
   };
   // Whole planes to each thread where there are enough; else the threads share each plane.
-  if (planes >= 2 * threading::num_threads()) threading::parallel_for(planes, route_->work(plane_rows), run_planes);
-  else run_planes(0, planes);
+  if (plan.planes >= 2 * threading::num_threads()) threading::parallel_for(plan.planes, route_->work(plan.plane_rows), run_planes);
+  else run_planes(0, plan.planes);
 
-  if (transposes) to_channels_first(pixels_last, image.batch, out_channels_, out_pixels, size, y);
+  if (transposes) to_channels_first(pixels_last, plan.batch, out_channels_, rows / plan.batch, size, y);
 }
 
 }  // namespace qkern::ops

@@ -11,16 +11,30 @@
 
 namespace qkern::ops {
 
+// What a call needs that its shapes decide: made once, it serves any number of calls, on any thread.
+struct ConvPlan {
+  DType x_dtype;
+  Window window;
+  Index batch;
+  Sizes out;  // size of the output
+  ImagePlan image;
+  std::vector<Index> tap_offsets;
+  Index taps, tap_depth;
+  Index planes, plane_rows;  // matrices, and the rows of each
+  Index inner_rows;          // of them, at one distance: gemm::Lhs
+};
+
 class Conv {
  public:
   Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout);
   // float: y = clamp(acc + bias, low, high), bias one per output channel
   Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout);
 
-  // x contiguous in the layer's layout, dtype Int8/Uint8 (or Float32 for a float layer); image.channels = in_channels.
-  // `window`: the layer's, with the padding that this image needs ("same" depends on its size).
-  // y contiguous in the same layout, of output_size(image, window) pixels, which must not be negative.
-  void run(const void* x, DType x_dtype, const ImageShape& image, const Window& window, void* y) const;
+  // For x of this shape, dtype Int8/Uint8 (or Float32 for a float layer); image.channels = in_channels. `window`: the layer's, with
+  // the padding that this image needs ("same" depends on its size); output_size(image, window) must not be negative.
+  ConvPlan plan(DType x_dtype, const ImageShape& image, const Window& window) const;
+  // x and y contiguous in the layer's layout; y has plan.out pixels. Allocates nothing where the thread's scratch memory is warm.
+  void run(const ConvPlan& plan, const void* x, void* y) const;
 
   const Window& window() const { return window_; }
   Index in_channels() const { return in_channels_; }

@@ -122,16 +122,13 @@ std::vector<std::int16_t> ConvDepthwise::by_rows(const Centred& centred, const W
   return ordered;
 }
 
-ImageNeeds ConvDepthwise::image_needs(const ImageShape& image, DType, const Window& window) const {
-  ImageNeeds needs{window, image.channels % lanes() != 0, Widen::No, false, kernels_.tap_group, image.channels};
-  if (kernel_ == Kernel::Dot) needs.tap_multiple = 4;
-  if (kernel_ == Kernel::Rows) {
-    needs.may_overrun = image.channels < lanes();
-    Window& borders = needs.borders;  // those of a plane are the kernel's own
-    borders.pad_begin[1] = borders.pad_begin[2] = borders.pad_end[1] = borders.pad_end[2] = 0;
-  }
-  return needs;
+ImageNeeds ConvDepthwise::image_needs(DType, const Window& window) const {
+  if (kernel_ != Kernel::Rows) return {window.pad_begin, window.pad_end, channels_ % lanes() != 0};
+  // Borders within a plane are the kernel's own.
+  return {{window.pad_begin[0], 0, 0}, {window.pad_end[0], 0, 0}, channels_ < lanes()};
 }
+
+TapNeeds ConvDepthwise::tap_needs() const { return {false, kernel_ == Kernel::Dot ? 4 : kernels_.tap_group, channels_}; }
 
 Index ConvDepthwise::work(Index rows) const { return divide_up(rows * taps_ * channels_, products_per_unit); }
 

@@ -12,7 +12,8 @@ class ConvDepthwise final : public ConvRoute {
   ConvDepthwise(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels);
   ConvDepthwise(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels);
 
-  ImageNeeds image_needs(const ImageShape& image, DType dtype, const Window& window) const override;
+  ImageNeeds image_needs(DType dtype, const Window& window) const override;
+  TapNeeds tap_needs() const override;
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;

@@ -80,10 +80,13 @@ ConvGroups::ConvGroups(const ConvWeights& merged, const ConvQuantization& quanti
       merges_width_(merges_width(merged)),
       packed_(pack_groups(merged, kernels)),
       x_zero_(quantization.x_zero),
-      w_zero_(static_cast<std::size_t>(merged.out_channels)),
       channels_(column_offsets(false, x_zero_), column_offsets(true, x_zero_), quantization, merged.out_channels, output,
                 [this](Index channel) { return column(channel); }) {
-  for (std::size_t c = 0; c < w_zero_.size(); ++c) w_zero_[c] = quantization.w_zero_of(static_cast<Index>(c));
+  std::vector<std::int32_t> w_zero(static_cast<std::size_t>(group_out_));
+  for (std::size_t g = 0; g < packed_.size(); ++g) {
+    for (std::size_t c = 0; c < w_zero.size(); ++c) w_zero[c] = quantization.w_zero_of(static_cast<Index>(g * w_zero.size() + c));
+    column_zero_.push_back(gemm::column_zeros(packed_[g], w_zero));
+  }
 }
 
 ConvGroups::ConvGroups(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels)
@@ -103,15 +106,17 @@ std::vector<std::int32_t> ConvGroups::column_offsets(bool is_signed, std::int32_
   return offsets;
 }
 
-ImageNeeds ConvGroups::image_needs(const ImageShape&, DType dtype, const Window& window) const {
+ImageNeeds ConvGroups::image_needs(DType dtype, const Window& window) const {
   const bool one_group = packed_.size() == 1, one_tap = taps_ == 1;
   // The driver copies the rows that would leave a matrix; windows and channel slices it can't tell apart from the next pixel's.
   const bool may_overrun = !(one_tap && one_group) && packed_[0].tap_depth() % packed_[0].kernels().depth != 0;
   // A pixel in several windows, or in slices of a few channels: widened once, if the kernel reads int16.
   const bool widens = packed_[0].kernels().lhs_element_size == 2 && !(one_tap && one_group);
   const Widen widen = !widens ? Widen::No : dtype == DType::Int8 ? Widen::Int8 : Widen::Uint8;
-  return {window, may_overrun, widen, merges_width_, 1, packed_[0].tap_depth()};
+  return {window.pad_begin, window.pad_end, may_overrun, widen};
 }
+
+TapNeeds ConvGroups::tap_needs() const { return {merges_width_, 1, packed_[0].tap_depth()}; }
 
 Index ConvGroups::work(Index rows) const {
   return divide_up(rows * group_out_ * static_cast<Index>(packed_.size()) * group_in_ * taps_, gemm::products_per_unit);
@@ -126,21 +131,11 @@ void ConvGroups::run(const ConvPlane& plane) const {
     lhs.data = static_cast<const unsigned char*>(lhs.data) + group * group_in_ * element_size;
     gemm::Epilogue epilogue = plane.epilogue;
     epilogue.out = static_cast<unsigned char*>(epilogue.out) + group * group_out_ * out_size;
-    if (w_zero_.empty()) {
-      channels_.apply(epilogue, lhs.is_signed, first);
-      gemm::run(weights, lhs, epilogue, plane.rows);
-      continue;
+    channels_.apply(epilogue, lhs.is_signed, first);
+    if (!column_zero_.empty() && !column_zero_[g].empty()) {
+      epilogue.terms[epilogue.term_count++] = gemm::row_sum_term(weights, lhs, plane.rows, {&x_zero_, 1}, column_zero_[g].data());
     }
-    const gemm::ZeroPoints zeros(w_zero_.data() + group * group_out_, static_cast<std::size_t>(group_out_));
-    if (gemm::needs_row_sums(weights, zeros)) {
-      const gemm::Corrections corrections(weights, lhs, plane.rows, {&x_zero_, 1}, zeros);
-      corrections.apply(epilogue);
-      channels_.apply(epilogue, lhs.is_signed, first);
-      gemm::run(weights, lhs, epilogue, plane.rows);
-    } else {
-      channels_.apply(epilogue, lhs.is_signed, first);
-      gemm::run(weights, lhs, epilogue, plane.rows);
-    }
+    gemm::run(weights, lhs, epilogue, plane.rows);
   }
 }
 

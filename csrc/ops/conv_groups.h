@@ -13,7 +13,8 @@ class ConvGroups final : public ConvRoute {
   ConvGroups(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels);
   ConvGroups(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels);
 
-  ImageNeeds image_needs(const ImageShape& image, DType dtype, const Window& window) const override;
+  ImageNeeds image_needs(DType dtype, const Window& window) const override;
+  TapNeeds tap_needs() const override;
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;
@@ -30,7 +31,7 @@ class ConvGroups final : public ConvRoute {
   bool merges_width_;
   std::vector<gemm::PackedWeights> packed_;  // one per group
   std::int32_t x_zero_ = 0;
-  std::vector<std::int32_t> w_zero_;  // one per output channel; float: none
+  std::vector<std::vector<std::int32_t>> column_zero_;  // of each group: gemm::column_zeros; float: none
   ChannelArrays channels_;
 };
 

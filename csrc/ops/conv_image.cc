@@ -50,27 +50,28 @@ void copy_row(const T* from, Index channel_stride, Index pixels, Index channels,
 }
 
 template <class T, class To>
-void copy_with_borders(const void* image_data, const ImageShape& image, Layout layout, const Window& window, const Sizes& size, const void* fill,
-                       void* copy) {
+void copy_with_borders(const ImagePlan& plan, const void* image_data, bool last, const void* fill, void* copy) {
   const auto* x = static_cast<const T*>(image_data);
   auto* out = static_cast<To*>(copy);
+  const ImageShape& image = plan.image;
+  const ImageNeeds& needs = plan.needs;
+  const Sizes& size = plan.prepared.size;
   const Index channels = image.channels;
   const auto [depth, height, width] = image.size;
-  const bool last = layout == Layout::ChannelsLast || channels == 1;
   const Index row = size[2] * channels, image_elements = image.pixels() * channels;
   threading::parallel_for(image.batch * size[0] * size[1], row, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       To* to = out + i * row;
-      const Index h = i % size[1] - window.pad_begin[1], d = i / size[1] % size[0] - window.pad_begin[0], n = i / size[1] / size[0];
+      const Index h = i % size[1] - needs.pad_begin[1], d = i / size[1] % size[0] - needs.pad_begin[0], n = i / size[1] / size[0];
       if (h < 0 || h >= height || d < 0 || d >= depth) {
         fill_with<T>(to, row, fill);
         continue;
       }
       const T* from = x + n * image_elements + (d * height + h) * width * (last ? channels : 1);
-      fill_with<T>(to, window.pad_begin[2] * channels, fill);
-      to += window.pad_begin[2] * channels;
+      fill_with<T>(to, needs.pad_begin[2] * channels, fill);
+      to += needs.pad_begin[2] * channels;
       copy_row(from, last ? 1 : image.pixels(), width, channels, to);
-      fill_with<T>(to + width * channels, window.pad_end[2] * channels, fill);
+      fill_with<T>(to + width * channels, needs.pad_end[2] * channels, fill);
     }
   });
 }
@@ -92,12 +93,7 @@ void transpose_any(const void* x, Index batch, Index rows, Index cols, Index ele
   else transpose_batch(static_cast<const std::uint32_t*>(x), batch, rows, cols, static_cast<std::uint32_t*>(y));
 }
 
-bool has_borders(const Window& window) {
-  for (std::size_t i = 0; i < 3; ++i) {
-    if (window.pad_begin[i] != 0 || window.pad_end[i] != 0) return true;
-  }
-  return false;
-}
+bool is_channels_last(const ImagePlan& plan) { return plan.layout == Layout::ChannelsLast || plan.image.channels == 1; }
 
 }  // namespace
 
@@ -110,36 +106,56 @@ Sizes output_size(const ImageShape& image, const Window& window) {
   return out;
 }
 
-PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size, const void* fill,
-                      bool may_overrun, Widen widen) {
-  const bool already_last = layout == Layout::ChannelsLast || image.channels == 1;
-  const Index bytes = image.batch * image.pixels() * image.channels * element_size;
-  if (widen == Widen::No && already_last && !has_borders(window) && !may_overrun) {
-    return {x, static_cast<const unsigned char*>(x) + bytes, image.size, image.channels, element_size};
+ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs) {
+  ImagePlan plan{image, layout, element_size, needs, ImagePlan::Road::Copy, {nullptr, nullptr, image.size, image.channels, element_size}};
+  const bool as_it_is = needs.widen == Widen::No && needs.pad_begin == Sizes{} && needs.pad_end == Sizes{};
+  if (is_channels_last(plan)) {
+    if (as_it_is && !needs.may_overrun) plan.road = ImagePlan::Road::InPlace;
+  } else if (as_it_is) {
+    plan.road = ImagePlan::Road::Turn;
+  } else if (image.size[2] < short_row) {
+    plan.road = ImagePlan::Road::TurnAndCopy;
   }
-  const bool turn_only = widen == Widen::No && !has_borders(window);
-  if (!already_last && (turn_only || image.size[2] < short_row)) {
+  for (std::size_t i = 0; i < 3; ++i) plan.prepared.size[i] += needs.pad_begin[i] + needs.pad_end[i];
+  if (needs.widen != Widen::No) plan.prepared.element_size = 2;
+  return plan;
+}
+
+PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill) {
+  const ImageShape& image = plan.image;
+  const Index bytes = image.batch * image.pixels() * image.channels * plan.element_size;
+  PreparedImage prepared = plan.prepared;
+  prepared.data = x;
+  if (plan.road == ImagePlan::Road::InPlace) {
+    prepared.end = static_cast<const unsigned char*>(x) + bytes;
+    return prepared;
+  }
+  bool last = is_channels_last(plan);
+  if (plan.road != ImagePlan::Road::Copy) {
     auto* turned = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::TransposedImage, static_cast<std::size_t>(bytes + slack)));
-    to_channels_last(x, image.batch, image.channels, image.pixels(), element_size, turned);
-    if (!turn_only) return prepare(turned, image, Layout::ChannelsLast, window, element_size, fill, may_overrun, widen);
-    std::memset(turned + bytes, 0, slack);
-    return {turned, nullptr, image.size, image.channels, element_size};
+    to_channels_last(x, image.batch, image.channels, image.pixels(), plan.element_size, turned);
+    prepared.data = x = turned;
+    last = true;
+    if (plan.road == ImagePlan::Road::Turn) {
+      std::memset(turned + bytes, 0, slack);
+      return prepared;
+    }
   }
-  Sizes size = image.size;
-  for (std::size_t i = 0; i < 3; ++i) size[i] += window.pad_begin[i] + window.pad_end[i];
-  const Index copied_size = widen == Widen::No ? element_size : 2;
-  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * copied_size;
+  const Sizes& size = prepared.size;
+  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * prepared.element_size;
   void* copy = tensor::scratch(tensor::Scratch::PaddedInput, static_cast<std::size_t>(padded + slack));
-  if (widen == Widen::Int8) copy_with_borders<std::int8_t, std::int16_t>(x, image, layout, window, size, fill, copy);
-  else if (widen == Widen::Uint8) copy_with_borders<std::uint8_t, std::int16_t>(x, image, layout, window, size, fill, copy);
-  else if (element_size == 1) copy_with_borders<std::uint8_t, std::uint8_t>(x, image, layout, window, size, fill, copy);
-  else copy_with_borders<std::uint32_t, std::uint32_t>(x, image, layout, window, size, fill, copy);
+  if (plan.needs.widen == Widen::Int8) copy_with_borders<std::int8_t, std::int16_t>(plan, x, last, fill, copy);
+  else if (plan.needs.widen == Widen::Uint8) copy_with_borders<std::uint8_t, std::int16_t>(plan, x, last, fill, copy);
+  else if (plan.element_size == 1) copy_with_borders<std::uint8_t, std::uint8_t>(plan, x, last, fill, copy);
+  else copy_with_borders<std::uint32_t, std::uint32_t>(plan, x, last, fill, copy);
   std::memset(static_cast<unsigned char*>(copy) + padded, 0, slack);
-  return {copy, nullptr, size, image.channels, copied_size};
+  prepared.data = copy;
+  return prepared;
 }
 
 std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width) {
   std::vector<Index> offsets;
+  offsets.reserve(static_cast<std::size_t>(window.positions()));
   for (Index d = 0; d < window.kernel[0]; ++d) {
     for (Index h = 0; h < window.kernel[1]; ++h) {
       for (Index w = 0; w < (merge_width ? 1 : window.kernel[2]); ++w) {

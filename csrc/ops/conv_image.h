@@ -40,11 +40,28 @@ struct PreparedImage {
   Index element_size;
 };
 
-// `fill`: the element (of `element_size` 1 or 4 bytes) that borders hold. `may_overrun`: the kernels read past the last pixel.
-// `widen`: the copy holds int16, for kernels that would otherwise widen each pixel once per window it is in.
+// What an operator asks of it.
 enum class Widen { No, Int8, Uint8 };
-PreparedImage prepare(const void* x, const ImageShape& image, Layout layout, const Window& window, Index element_size, const void* fill,
-                      bool may_overrun, Widen widen = Widen::No);
+struct ImageNeeds {
+  Sizes pad_begin, pad_end;  // the borders that are copied around it
+  bool may_overrun;          // the kernels read past the last pixel
+  Widen widen = Widen::No;   // the copy holds int16, for kernels that would otherwise widen each pixel once per window it is in
+};
+
+// How an image becomes one: what its shape decides.
+struct ImagePlan {
+  enum class Road { InPlace, Turn, TurnAndCopy, Copy };
+  ImageShape image;
+  Layout layout;
+  Index element_size;  // of the image, 1 or 4
+  ImageNeeds needs;
+  Road road;
+  PreparedImage prepared;  // without its addresses
+};
+ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs);
+
+// `fill`: the element that borders hold.
+PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill);
 
 // Offsets, in elements, of the window positions from the first; with `merge_width`, positions along the width are one run.
 std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width);

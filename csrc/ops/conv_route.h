@@ -71,14 +71,11 @@ class ChannelArrays {
   std::vector<float> factor_;            // multipliers; float: biases
 };
 
-// What a route asks of the image that it reads, and how it reads windows.
-struct ImageNeeds {
-  Window borders;      // of which the padding is copied around the image
-  bool may_overrun;    // reads past the last pixel
-  Widen widen;         // its copy holds int16
-  bool merges_width;   // positions along the width are one tap
-  Index tap_multiple;  // the number of taps is rounded up to it: the first one again, times zero weights
-  Index tap_depth;     // elements of each
+// How a route reads windows.
+struct TapNeeds {
+  bool merges_width;  // positions along the width are one tap
+  Index multiple;     // the number of taps is rounded up to it: the first one again, times zero weights
+  Index depth;        // elements of each
 };
 
 // The output pixels of one plane: row r of `lhs` gives row r of `epilogue.out`.
@@ -93,7 +90,8 @@ struct ConvPlane {
 class ConvRoute {
  public:
   virtual ~ConvRoute() = default;
-  virtual ImageNeeds image_needs(const ImageShape& image, DType dtype, const Window& window) const = 0;
+  virtual ImageNeeds image_needs(DType dtype, const Window& window) const = 0;
+  virtual TapNeeds tap_needs() const = 0;
   // Of one plane, in units of threading::worth_a_thread.
   virtual Index work(Index rows) const = 0;
   virtual void run(const ConvPlane& plane) const = 0;

@@ -18,15 +18,13 @@ QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Ind
       weights_(isa::active_kernels().int8, {weight, 1, in_features, out_features, 1, in_features, weight_signed}),
       output_(output),
       x_zero_(x_zero),
-      w_zero_(w_zero.begin(), w_zero.end()),
-      bias_(bias.begin(), bias.end()),
+      column_zero_(gemm::column_zeros(weights_, w_zero)),
       multiplier_(multipliers(x_scale, w_scale, out_features, output)) {
   multiplier_.resize(static_cast<std::size_t>(weights_.padded_cols()));
-  bias_.resize(multiplier_.size());
   for (const bool is_signed : {false, true}) {
     auto& offset = column_offset_[is_signed];
     offset = gemm::column_offsets(weights_, is_signed, x_zero);
-    for (std::size_t c = 0; c < offset.size(); ++c) offset[c] = add_wrapping(offset[c], bias_[c]);
+    for (std::size_t c = 0; c < bias.size(); ++c) offset[c] = add_wrapping(offset[c], bias[c]);
   }
 }
 
@@ -36,15 +34,9 @@ void QLinear::run(const RowsView& x, void* y) const {
   epilogue.out = y;
   epilogue.row_stride = out_features();
   epilogue.multiplier = multiplier_.data();
-  if (gemm::needs_row_sums(weights_, w_zero_)) {
-    const gemm::Corrections corrections(weights_, lhs, x.rows, {&x_zero_, 1}, w_zero_);
-    corrections.apply(epilogue);
-    epilogue.column_offset = column_offset_[x.is_signed].data();
-    gemm::run(weights_, lhs, epilogue, x.rows);
-  } else {
-    epilogue.column_offset = column_offset_[x.is_signed].data();
-    gemm::run(weights_, lhs, epilogue, x.rows);
-  }
+  epilogue.column_offset = column_offset_[x.is_signed].data();
+  if (!column_zero_.empty()) epilogue.terms[epilogue.term_count++] = gemm::row_sum_term(weights_, lhs, x.rows, {&x_zero_, 1}, column_zero_.data());
+  gemm::run(weights_, lhs, epilogue, x.rows);
 }
 
 Linear::Linear(const float* weight, Index out_features, Index in_features, std::span<const float> bias, float low, float high)

@@ -34,8 +34,8 @@ class QLinear {
   gemm::PackedWeights weights_;
   LayerOutput output_;
   std::int32_t x_zero_;
-  std::vector<std::int32_t> w_zero_, column_offset_[2];  // [0] uint8 activations, [1] int8
-  std::vector<std::int32_t> bias_;
+  std::vector<std::int32_t> column_offset_[2];  // [0] uint8 activations, [1] int8
+  std::vector<std::int32_t> column_zero_;       // none: the weights have no zero points
   std::vector<float> multiplier_;
 };
 

@@ -17,12 +17,11 @@ gemm::Lhs as_lhs(const RowsView& a) {
 
 void matmul(const RowsView& a, gemm::ZeroPoints a_zero, const gemm::PackedWeights& b, gemm::ZeroPoints b_zero, std::int32_t* out) {
   const gemm::Lhs lhs = as_lhs(a);
-  const gemm::Corrections corrections(b, lhs, a.rows, a_zero, b_zero);
   gemm::Epilogue epilogue;
   epilogue.kind = DType::Int32;
   epilogue.out = out;
   epilogue.row_stride = b.cols();
-  corrections.apply(epilogue);
+  gemm::correct(b, lhs, a.rows, a_zero, b_zero, epilogue);
   gemm::run(b, lhs, epilogue, a.rows);
 }
 

@@ -16,12 +16,11 @@ namespace {
 // Calls row(address of the window's first position, output row index, plane, row in plane) for every output pixel, on the
 // threads it is worth, and returns the result in the caller's layout.
 template <class Row>
-void for_each_pixel(const PreparedImage& image, const ImageShape& shape, const Window& window, Index work, const Row& row) {
-  const Sizes out = output_size(shape, window);
-  const Index rows = out[1] * out[2];
-  threading::parallel_for(shape.batch * out[0] * rows, work, [&](Index begin, Index end) {
+void for_each_pixel(const PoolPlan& plan, const PreparedImage& image, Index work, const Row& row) {
+  const Index rows = plan.out[1] * plan.out[2];
+  threading::parallel_for(plan.image.image.batch * plan.out[0] * rows, work, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const gemm::Lhs lhs = plane_lhs(image, window, out, i / rows, false);
+      const gemm::Lhs lhs = plane_lhs(image, plan.window, plan.out, i / rows, false);
       const Index r = i % rows;
       const Index offset = r / lhs.inner_rows * lhs.outer_stride + r % lhs.inner_rows * lhs.inner_stride;
       row(static_cast<const unsigned char*>(lhs.data) + offset * image.element_size, i);
@@ -32,10 +31,15 @@ void for_each_pixel(const PreparedImage& image, const ImageShape& shape, const W
 // Output memory channels last: y itself, or scratch that finish() transposes into y.
 class PixelsLast {
  public:
-  PixelsLast(void* y, Layout layout, Index batch, Index channels, Index pixels, Index size)
-      : y_(y), batch_(batch), channels_(channels), pixels_(pixels), size_(size), transposes_(layout == Layout::ChannelsFirst && channels > 1) {
-    data_ = static_cast<unsigned char*>(
-        transposes_ ? tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(batch * channels * pixels * size)) : y);
+  PixelsLast(const PoolPlan& plan, Index size, void* y)
+      : y_(y),
+        batch_(plan.image.image.batch),
+        channels_(plan.image.image.channels),
+        pixels_(plan.out[0] * plan.out[1] * plan.out[2]),
+        size_(size),
+        transposes_(plan.layout == Layout::ChannelsFirst && channels_ > 1) {
+    const auto bytes = static_cast<std::size_t>(batch_ * channels_ * pixels_ * size_);
+    data_ = static_cast<unsigned char*>(transposes_ ? tensor::scratch(tensor::Scratch::ChannelsLastOutput, bytes) : y);
   }
   unsigned char* pixel(Index i) const { return data_ + i * channels_ * size_; }
   void finish() const {
@@ -56,17 +60,18 @@ constexpr Index most_in_sum = Index{1} << 23;
 void average_of_many(const unsigned char* first, const std::vector<Index>& taps, DType dtype, Index channels, float multiplier,
                      const AveragePool& pool, unsigned char* y) {
   const auto& kernels = isa::active_kernels().elementwise;
-  std::vector<std::int32_t> part(static_cast<std::size_t>(channels));
-  std::vector<std::int64_t> sum(part.size(), -static_cast<std::int64_t>(taps.size()) * pool.x_zero_point);
+  auto* const sum = static_cast<std::int64_t*>(tensor::scratch(tensor::Scratch::WindowSums, static_cast<std::size_t>(channels) * 12));
+  auto* const part = reinterpret_cast<std::int32_t*>(sum + channels);
+  std::fill(sum, sum + channels, -static_cast<std::int64_t>(taps.size()) * pool.x_zero_point);
   for (std::size_t t = 0; t < taps.size();) {
-    std::fill(part.begin(), part.end(), 0);
+    std::fill(part, part + channels, 0);
     for (const std::size_t end = std::min(taps.size(), t + static_cast<std::size_t>(most_in_sum)); t < end; ++t)
-      kernels.add_into(first + taps[t], dtype, channels, part.data());
-    for (std::size_t c = 0; c < part.size(); ++c) sum[c] += part[c];
+      kernels.add_into(first + taps[t], dtype, channels, part);
+    for (Index c = 0; c < channels; ++c) sum[c] += part[c];
   }
   const LayerOutput& output = pool.output;
   const auto low = static_cast<float>(output.clamp.low - output.y_zero_point), high = static_cast<float>(output.clamp.high - output.y_zero_point);
-  for (std::size_t c = 0; c < sum.size(); ++c) {
+  for (Index c = 0; c < channels; ++c) {
     const std::int32_t code = elementwise::round_clamped(static_cast<float>(sum[c]) * multiplier, low, high) + output.y_zero_point;
     y[c] = static_cast<unsigned char>(code);  // the low byte, for int8 too
   }
@@ -89,41 +94,47 @@ Index inside(const ImageShape& image, const Window& window, Index p, const Sizes
 
 }  // namespace
 
-void max_pool(const void* x, DType dtype, const ImageShape& image, const Window& window, Layout layout, void* y) {
-  const Sizes out = output_size(image, window);
-  const Index pixels = out[0] * out[1] * out[2], channels = image.channels, size = size_of(dtype);
-  if (image.batch * pixels * channels == 0) return;
+PoolPlan plan_pool(DType dtype, const ImageShape& image, const Window& window, Layout layout) {
+  PoolPlan plan{dtype, layout, window, output_size(image, window), {}, {}};
+  plan.image = plan_image(image, layout, size_of(dtype), {window.pad_begin, window.pad_end, false});
+  const bool empty = image.batch * image.channels * plan.out[0] * plan.out[1] * plan.out[2] == 0;
+  if (!empty) plan.tap_offsets = tap_offsets(plan.image.prepared, window, false);  // a window over nothing can be of any size
+  return plan;
+}
+
+void max_pool(const PoolPlan& plan, const void* x, void* y) {
+  const DType dtype = plan.dtype;
+  const Index channels = plan.image.image.channels, size = size_of(dtype);
+  const std::vector<Index>& taps = plan.tap_offsets;
   const auto lowest_code = static_cast<std::uint8_t>(lowest(dtype));
   static constexpr float lowest_float = -std::numeric_limits<float>::infinity();
-  const PreparedImage prepared =
-      prepare(x, image, layout, window, size, dtype == DType::Float32 ? static_cast<const void*>(&lowest_float) : &lowest_code, false);
-  const std::vector<Index> taps = tap_offsets(prepared, window, false);
+  if (taps.empty()) return;
+  const PixelsLast to(plan, size, y);
+  const PreparedImage prepared = prepare(plan.image, x, dtype == DType::Float32 ? static_cast<const void*>(&lowest_float) : &lowest_code);
   const auto& kernels = isa::active_kernels().elementwise;
-  const PixelsLast to(y, layout, image.batch, channels, pixels, size);
-  for_each_pixel(prepared, image, window, channels * static_cast<Index>(taps.size()), [&](const unsigned char* first, Index i) {
+  for_each_pixel(plan, prepared, channels * static_cast<Index>(taps.size()), [&](const unsigned char* first, Index i) {
     std::memcpy(to.pixel(i), first + taps[0] * size, static_cast<std::size_t>(channels * size));
     for (std::size_t t = 1; t < taps.size(); ++t) kernels.max_into(first + taps[t] * size, dtype, channels, to.pixel(i));
   });
   to.finish();
 }
 
-void average_pool(const void* x, DType dtype, const ImageShape& image, const AveragePool& pool, Layout layout, void* y) {
-  const Window& window = pool.window;
-  const Sizes out = output_size(image, window);
-  const Index pixels = out[0] * out[1] * out[2], channels = image.channels;
-  if (image.batch * pixels * channels == 0) return;
+void average_pool(const PoolPlan& plan, const AveragePool& pool, const void* x, void* y) {
+  const DType dtype = plan.dtype;
+  const Index channels = plan.image.image.channels, size = size_of(dtype), pixels = plan.out[0] * plan.out[1] * plan.out[2];
+  const std::vector<Index>& taps = plan.tap_offsets;
   const bool is_float = dtype == DType::Float32;
   const auto zero = static_cast<std::uint8_t>(pool.x_zero_point);
   static constexpr float float_zero = 0;
-  const PreparedImage prepared = prepare(x, image, layout, window, size_of(dtype), is_float ? static_cast<const void*>(&float_zero) : &zero, false);
-  const std::vector<Index> taps = tap_offsets(prepared, window, false);
-  const Index size = size_of(dtype), all = static_cast<Index>(taps.size());
+  if (taps.empty()) return;
+  const PixelsLast to(plan, size_of(pool.output.dtype), y);
+  const PreparedImage prepared = prepare(plan.image, x, is_float ? static_cast<const void*>(&float_zero) : &zero);
+  const auto all = static_cast<Index>(taps.size());
   const auto& kernels = isa::active_kernels().elementwise;
-  const PixelsLast to(y, layout, image.batch, channels, pixels, size_of(pool.output.dtype));
   const auto zero_sum = static_cast<std::int32_t>(-all * pool.x_zero_point);
-  for_each_pixel(prepared, image, window, channels * all, [&](const unsigned char* first, Index i) {
+  for_each_pixel(plan, prepared, channels * all, [&](const unsigned char* first, Index i) {
     const Index p = i % pixels;
-    const Index count = pool.count_include_pad ? all : std::max(Index{1}, inside(image, window, p, out));
+    const Index count = pool.count_include_pad ? all : std::max(Index{1}, inside(plan.image.image, plan.window, p, plan.out));
     if (is_float) {
       auto* sum = reinterpret_cast<float*>(to.pixel(i));
       std::fill(sum, sum + channels, 0.0f);
@@ -136,7 +147,7 @@ void average_pool(const void* x, DType dtype, const ImageShape& image, const Ave
     }
     const float multiplier = pool.x_scale / (pool.output.y_scale * static_cast<float>(count));
     if (all > most_in_sum) return average_of_many(first, taps, dtype, channels, multiplier, pool, to.pixel(i));
-    auto* sum = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::RowSums, static_cast<std::size_t>(channels) * 4));
+    auto* sum = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::WindowSums, static_cast<std::size_t>(channels) * 4));
     std::fill(sum, sum + channels, 0);
     for (const Index tap : taps) kernels.add_into(first + tap * size, dtype, channels, sum);
     kernels.requantize(sum, channels, multiplier, zero_sum, pool.output.y_zero_point, pool.output.clamp.low, pool.output.clamp.high,
