@@ -336,7 +336,7 @@ def test_ctrl_c_returns_130_and_leaves_nothing(files, command, monkeypatch):
         raise KeyboardInterrupt
 
     before = sorted(os.listdir())
-    monkeypatch.setattr("qkern.calibration.histogram.HistogramObserver.update", interrupted)
+    monkeypatch.setattr("qkern.calibration.histogram_observer.HistogramObserver.update", interrupted)
     code, _, err = command(*QUANTIZE)
     assert code == 130
     assert err.splitlines()[-1] == "qkern: interrupted"

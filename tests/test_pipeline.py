@@ -1,5 +1,6 @@
 """quantize_model: the six stages in a row, on a small network."""
 
+import json
 import os
 
 import numpy as np
@@ -173,3 +174,42 @@ def test_weights_that_are_listed_as_inputs_are_constants(ir_version):
     else:
         (note,) = quantized.report.notes
         assert all(repr(tensor.name) in note for tensor in listed.graph.initializer)
+
+
+@pytest.mark.parametrize("effort", ["fast", "balanced"])
+@pytest.mark.parametrize("name", ["r.html", "r.json"])
+@pytest.mark.parametrize("with_data", [False, True])
+def test_the_report_is_saved_with_what_each_layer_costs(effort, name, with_data, tmp_path):
+    quantized = qkern.quantize_model(small_cnn(), CALIBRATION, "x86", effort=effort)
+    path = tmp_path / name
+    quantized.save_report(path, HELD_OUT if with_data else None, title="a <title>")
+    text = path.read_text()
+    if name.endswith(".html"):
+        assert "<h1>a &lt;title&gt;</h1>" in text
+        assert "conv_c1" in text or "c1" in text
+        return
+    described = json.loads(text)
+    layers = {layer["name"]: layer for layer in described["layers"]}
+    assert all(layer["alone_db"] > 20 for layer in layers.values() if layer["op_type"] in ("Conv", "Gemm"))
+    few = sum(len(feed["image"]) for feed in quantized.samples)
+    assert 8 <= few <= 16
+    assert described["comparison"]["samples"] == (len(HELD_OUT) if with_data else few)
+    assert described["comparison"]["size_float"] == len(small_cnn().SerializeToString())
+    assert {tensor["name"] for tensor in described["tensors"]} == set(quantized.table)
+
+
+def test_the_report_of_a_table_alone_measures_nothing(tmp_path):
+    table = qkern.quantize_model(small_cnn(), CALIBRATION, "x86", effort="fast").table
+    quantized = qkern.quantize_model(small_cnn(), None, "x86", table=table)
+    quantized.save_report(tmp_path / "r.json")
+    described = json.loads((tmp_path / "r.json").read_text())
+    assert described["comparison"] is None
+    assert "alone_db" not in described["layers"][0]
+
+
+def test_the_report_has_histograms_whatever_the_method(tmp_path):
+    quantized = qkern.quantize_model(small_cnn(), CALIBRATION, "arm", "moving_average_minmax", effort="fast")
+    quantized.save_report(tmp_path / "r.json")
+    described = json.loads((tmp_path / "r.json").read_text())
+    assert {tensor["name"] for tensor in described["tensors"]} == set(quantized.table)
+    assert described["method"] == "moving_average_minmax"

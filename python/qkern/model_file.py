@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-__all__ = ["Folder", "ModelSource", "fix_defaults", "load_model", "save_model", "serialize"]
+__all__ = ["Folder", "ModelSource", "fix_defaults", "load_model", "model_bytes", "save_model", "serialize"]
 
 for _name in ("onnx", "onnx_ir", "onnxscript"):  # what they log goes to whoever listens, and not to stderr
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -100,6 +100,19 @@ def save_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     write_atomically(path, data)
+
+
+def model_bytes(source: ModelSource) -> int:
+    """Size of the model's file, or of the file it would be."""
+    import onnx
+    import onnx_ir as ir
+
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).stat().st_size
+    if isinstance(source, bytes):
+        return len(source)
+    proto = source if isinstance(source, onnx.ModelProto) else ir.to_proto(source)
+    return int(proto.ByteSize())
 
 
 def serialize(model: ir.Model) -> bytes:

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import math
+import json
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .calibration import (
-    CalibrationTable,
-    HistogramObserver,
-    KeptSamples,
-    Sampling,
-    TableMismatchError,
-    calibrate,
-    observer_for,
-)
+from .atomic_file import write_atomically
+from .calibration import CalibrationTable, HistogramObserver, KeptSamples, TableMismatchError
 from .calibration.fingerprint import fingerprint_of_model
-from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine, search_budget, tensors_to_observe
-from .conversion.convert import prepared
-from .conversion.exclusions import Exclusions, fuse_excluding
-from .conversion.plan import make_plan
-from .conversion.unfit import unfit
-from .fusion.float32 import compute_in_float32
-from .model_file import Folder, ModelSource, fix_defaults, load_model, save_model
-from .report.analysis import weight_ratio
-from .report.deviation import Deviation
+from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine
+from .conversion.demand import Demand, meet
+from .conversion.exclusions import Exclusions
+from .conversion.network import Network
+from .conversion.stages import Stages
+from .model_file import Folder, ModelSource, save_model
+from .report.analysis import measure_layers
+from .report.compare import compare
+from .report.document import describe_quantization
 from .report.judgement import judged
+from .report.page import render_html
+from .report.weight_ranges import weight_ranges
 from .runtime.session import Execution
-from .runtime.signature import holds_floats
-from .target import Target, get_target
+from .target import Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .calibration.data import Data
+    from .calibration.data import Data, Feed
     from .calibration.stream import Progress
     from .conversion.cross_layer_equalization import Equalized
-    from .conversion.plan import Layer
     from .conversion.refine import Stage
     from .fusion import Fused
     from .runtime.foreign_nodes import Fallback
@@ -50,8 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QuantizedModel", "quantize_model"]
 
-METRICS = ("agreement", "cosine")
-_KEPT, _JUDGED = 128, 8  # samples
+_KEPT, _REPORTED, _JUDGED = 128, 16, 8  # samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +51,8 @@ class QuantizedModel:
     with, `fused` what stage 1 did, `target` the preset and `method` how the ranges were chosen. `budget` is what the
     search for layers to leave in float found, where there was a demand; `equalized` the tensors whose channels were
     scaled. `float_model` is the fused float network, `corrected_model` the float network that was converted, and
-    `excluded` what stays float: what was excluded, and what 8 bits can't hold.
+    `excluded` what stays float: what was excluded, and what 8 bits can't hold. `stages` is what it went through, and
+    `samples` are a few of those it was calibrated on, for its report.
     """
 
     model: ir.Model
@@ -76,6 +66,8 @@ class QuantizedModel:
     float_model: ir.Model | None = None
     corrected_model: ir.Model | None = None
     excluded: Exclusions = field(default_factory=Exclusions)
+    stages: Stages | None = None
+    samples: tuple[Feed, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one ONNX file, whole or not at all. Raises OSError where `path` can't be written."""
@@ -84,6 +76,29 @@ class QuantizedModel:
     def session(self, num_threads: int | None = None, fallback: Fallback = "auto") -> Session:
         """A session that runs the model; see `qkern.Session`."""
         return Execution(num_threads, fallback).session(self.model)
+
+    def save_report(
+        self,
+        path: str | os.PathLike[str],
+        data: Data | None = None,
+        *,
+        title: str = "int8",
+        progress: Progress | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        """Writes what became of each layer and tensor, and what it costs: as JSON where `path` ends in .json, else as
+        one HTML page under the heading `title`.
+
+        The error that each layer causes is measured on up to 16 of the samples it was calibrated on, and the models are
+        compared on them or, where there is some, on all of `data`, in any form that `quantize_model` takes. A model
+        made from a table alone has neither. `progress` and `stage` are called as those of `quantize_model`. Raises
+        OSError where `path` can't be written, ValueError for data that doesn't fit.
+        """
+        described = _described(self, data, progress, stage)
+        if Path(path).suffix == ".json":
+            write_atomically(path, (json.dumps(described, indent=2, allow_nan=False) + "\n").encode())
+        else:
+            write_atomically(path, render_html(described, title).encode())
 
 
 def quantize_model(
@@ -148,112 +163,111 @@ def quantize_model(
     """
     if effort is None:
         effort = "balanced" if data is not None else "fast"
-    _check_effort(effort, data, table, budget, max_drop, metric)
+    demand = Demand.of(budget, max_drop, metric)
+    _check_effort(effort, data, table, demand)
     execution = Execution(num_threads, fallback)
-    preset = get_target(target)
-    free = method is None
-    method = preset.method if method is None else method
-    observer = observer_for(method)  # an unknown name fails here, not after the long part
-    if observer.mergeable:  # histograms tell what 8 bits can hold, whatever the method
-        observer = HistogramObserver
-    graph = load_model(model, external_data)
-    defaults = fix_defaults(graph)
-    types = compute_in_float32(graph)
-    fused, excluded = fuse_excluding(graph, exclude)
-    tensors = tensors_to_observe(graph, excluded)
-    demanded = budget is not None or max_drop is not None
-    sampling = Sampling.of(graph, samples)
-    kept = KeptSamples.of(sampling, _KEPT if effort != "fast" or demanded else _JUDGED)
-
-    def observe(
-        model: ir.Model, source: Data, keep: KeptSamples | None, into: CalibrationTable | None = None
-    ) -> CalibrationTable:
-        return calibrate(
-            model,
-            source,
-            tensors,
-            observer=observer,
-            num_threads=num_threads,
-            fallback=fallback,
-            progress=progress,
-            keep=keep,
-            into=into,
-            samples=sampling.samples,
-        )
-
-    if data is not None:
-        found = CalibrationTable()
-        if checkpoint is not None and Path(checkpoint).exists():
-            found = CalibrationTable.load(checkpoint)
-        try:
-            observe(graph, data, kept, found)
-        except TableMismatchError as error:
-            raise ValueError(f"{checkpoint}: {error}") from error
-        finally:
-            if checkpoint is not None and found.samples:
-                found.save(checkpoint)
-    else:
-        assert table is not None
-        found = _table_for(graph, table)
-    excluded = excluded.also(unfit(make_plan(prepared(graph), excluded), found, preset.activation, method))
-    base = graph
-    equalized: tuple[Equalized, ...] = ()
-    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = partial(
-        _convert_without, graph, found, preset, method, excluded
+    stages = Stages(
+        model, exclude, target=target, method=method, samples=samples, execution=execution, external_data=external_data
     )
+    kept = KeptSamples.of(stages.sampling, _KEPT if effort != "fast" or demand is not None else _REPORTED)
+    if data is None:
+        assert table is not None
+        stages.take(_table_for(stages.model, table))
+    else:
+        _calibrate(stages, data, kept, checkpoint, progress)
+    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = stages.convert
+    base, chosen = stages.network, stages.method
+    equalized: tuple[Equalized, ...] = ()
     if effort == "fast":
         quantized, report = without(())
+        found = stages.table
     else:
         assert data is not None
         # An iterator goes once: what it gave and was kept has to do for the models after the first.
         again = kept if isinstance(data, Iterator) else data
         refined = refine(
-            graph,
-            found,
+            stages.network,
+            stages.table,
             kept,
-            preset,
-            method=method,
-            method_is_free=free,
-            exclude=excluded,
+            stages.target,
+            method=stages.method,
+            method_is_free=method is None,
             effort=effort,
-            recalibrate=lambda other: observe(other, again, None),
+            recalibrate=lambda other: stages.observe(other, again, progress=progress),
             execution=execution,
             stage=stage,
-            count=sampling.count,
+            count=stages.sampling.count,
         )
-        quantized, report, found, method = refined.model, refined.report, refined.table, refined.method
-        without, base, equalized = refined.without, refined.float_model, refined.equalized
-    if data is not None and samples is None and not sampling.by_rows and found.samples == 1:
-        note = (
-            "the data was one sample, run as a whole: axis 0 isn't known to be one dimension of all inputs and outputs "
-            "(give more items, or samples='axis0' where its rows are samples)"
+        quantized, report, found, chosen = refined.model, refined.report, refined.table, refined.method
+        without, base, equalized = refined.without, refined.network, refined.equalized
+    report = replace(report, notes=(*report.notes, *_notes(stages, data, samples)))
+    reached = None
+    if demand is not None:
+        reached, met = meet(
+            demand, base, kept, without, stages.sampling, reference=stages.network, execution=execution, stage=stage
         )
-        report = replace(report, notes=(*report.notes, note))
-    if defaults:
-        names = ", ".join(map(repr, defaults))
-        note = f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}"
-        report = replace(report, notes=(*report.notes, note))
-    if types:
-        note = f"converted from {', '.join(types)} to float32; inputs and outputs keep their types"
-        report = replace(report, notes=(*report.notes, note))
-    result = QuantizedModel(quantized, report, found, fused, preset, method, None, equalized, graph, base, excluded)
-    if demanded:
-        demand = None if max_drop is None else metric
-        measure = partial(_measure, graph, kept, without, sampling, metric=demand, execution=execution)
-        least = budget if budget is not None else 1 - (max_drop or 0.0)
-        result = _within_budget(result, base, excluded, without, measure, least, sampling, stage)
+        if met is not None:
+            quantized, of_met = met
+            report = replace(of_met, corrections=report.corrections, notes=report.notes)
     report = judged(
-        result.report,
-        graph,
-        result.model,
+        report,
+        stages.network,
+        quantized,
         kept.few(_JUDGED),
         without,
-        exclude=excluded,
-        count=sampling.count,
+        count=stages.sampling.count,
         execution=execution,
         stage=stage,
     )
-    return replace(result, report=report)
+    return QuantizedModel(
+        quantized,
+        report,
+        found,
+        stages.fused,
+        stages.target,
+        chosen,
+        reached,
+        equalized,
+        stages.model,
+        base.model,
+        stages.network.exclude,
+        stages,
+        tuple(kept.few(_REPORTED)) if data is not None else (),
+    )
+
+
+def _calibrate(
+    stages: Stages,
+    data: Data,
+    kept: KeptSamples,
+    checkpoint: str | os.PathLike[str] | None,
+    progress: Progress | None,
+) -> None:
+    found = CalibrationTable()
+    if checkpoint is not None and Path(checkpoint).exists():
+        found = CalibrationTable.load(checkpoint)
+    try:
+        stages.calibrate(data, progress=progress, keep=kept, into=found)
+    except TableMismatchError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+    finally:
+        if checkpoint is not None and found.samples:
+            found.save(checkpoint)
+
+
+def _notes(stages: Stages, data: Data | None, samples: str | None) -> list[str]:
+    notes = []
+    if data is not None and samples is None and not stages.sampling.by_rows and stages.table.samples == 1:
+        notes.append(
+            "the data was one sample, run as a whole: axis 0 isn't known to be one dimension of all inputs and outputs "
+            "(give more items, or samples='axis0' where its rows are samples)"
+        )
+    if stages.defaults:
+        names = ", ".join(map(repr, stages.defaults))
+        notes.append(f"inputs with a default were taken as constants, and are no inputs of the int8 model: {names}")
+    if stages.types:
+        notes.append(f"converted from {', '.join(stages.types)} to float32; inputs and outputs keep their types")
+    return notes
 
 
 def _table_for(model: ir.Model, table: CalibrationTable | str | os.PathLike[str]) -> CalibrationTable:
@@ -269,97 +283,55 @@ def _table_for(model: ir.Model, table: CalibrationTable | str | os.PathLike[str]
     return found
 
 
-def _convert_without(
-    model: ir.Model,
-    table: CalibrationTable,
-    target: Target,
-    method: str,
-    exclude: Exclusions,
-    names: Collection[str],
-) -> tuple[ir.Model, ConversionReport]:
-    return convert(model, table, target, method=method, exclude=exclude.also(names))
-
-
-def _check_effort(
-    effort: str, data: object, table: object, budget: float | None, max_drop: float | None, metric: str
-) -> None:
+def _check_effort(effort: str, data: object, table: object, demand: Demand | None) -> None:
     if effort not in EFFORTS:
         raise ValueError(f"effort: {effort!r} is not one of {', '.join(EFFORTS)}")
-    if metric not in METRICS:
-        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
-    if budget is not None and max_drop is not None:
-        raise ValueError("budget and max_drop: one demand at a time")
     if data is None:
         if table is None:
             raise ValueError("data: there is neither data nor a table to take ranges from")
-        if effort != "fast" or budget is not None or max_drop is not None:
+        if effort != "fast" or demand is not None:
             raise ValueError("data: corrections and budgets need samples; a table alone is enough for effort 'fast'")
     elif table is not None:
         raise ValueError("table: there is data to calibrate on; give one of the two")
 
 
-def _measure(
-    model: ir.Model,
-    samples: KeptSamples,
-    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
-    sampling: Sampling,
-    names: Collection[str],
-    *,
-    metric: str | None,
-    execution: Execution,
-) -> float:
-    """SQNR in dB (`metric` None), agreement of the first output's top-1, or cosine, with `names` in float."""
-    sessions = [execution.session(each) for each in (model, without(names)[0])]
-    deviation, same = Deviation(), []
-    for feed in samples:
-        outputs = [session.run(None, feed) for session in sessions]
-        for f, q in zip(*outputs, strict=True):
-            if holds_floats(f):
-                deviation.add(f, q)
-        if metric == "agreement":
-            f, q = outputs[0][0], outputs[1][0]
-            if f.ndim != 2 or len(f) != sampling.count(feed):
-                raise ValueError("metric: agreement needs a first output [samples, classes]")
-            same.append(f.argmax(axis=1) == q.argmax(axis=1))
-    if metric == "agreement":
-        return float(np.concatenate(same).mean())
-    return deviation.cosine if metric == "cosine" else deviation.sqnr_db
+def _described(
+    quantized: QuantizedModel, data: Data | None, progress: Progress | None, stage: Stage | None
+) -> dict[str, Any]:
+    """What the report has to show."""
+    stages, samples = quantized.stages, quantized.samples
+    assert stages is not None
+    assert quantized.corrected_model is not None
+    analysis = comparison = None
+    if samples:
+        table, method = stages.table, quantized.method
+        if not all(isinstance(each, HistogramObserver) for each in table.values()):
+            table, method = stages.observe(stages.model, samples, observer=HistogramObserver), stages.target.method
 
+        def with_left(names: Collection[str]) -> tuple[ir.Model, ConversionReport]:
+            return convert(stages.network.without(names), table, stages.target, method=method)
 
-def _within_budget(
-    result: QuantizedModel,
-    model: ir.Model,
-    excluded: Exclusions,
-    without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]],
-    measure: Callable[[Collection[str]], float],
-    least: float,
-    sampling: Sampling,
-    stage: Stage | None,
-) -> QuantizedModel:
-    layers = [each for each in make_plan(prepared(model), excluded).layers.values() if not each.shares_params]
-    by_name = {str(layer.node.name): layer for layer in layers}
-    operations = {name: _operations(layer, sampling) for name, layer in by_name.items()}
-    found = search_budget(operations, measure, least, stage if stage is not None else (lambda name: None))
-    if not found.in_float:
-        return replace(result, budget=found)
-    quantized, report = without([cost.name for cost in found.in_float])
-    words = {cost.name: _reason(cost.gain, by_name[cost.name], found) for cost in found.in_float}
-    kept = tuple(replace(each, reason=words.get(each.name, each.reason)) for each in report.layers)
-    report = replace(report, layers=kept, corrections=result.report.corrections, notes=result.report.notes)
-    return replace(result, model=quantized, report=report, budget=found)
-
-
-def _reason(gain: float, layer: Layer, found: BudgetResult) -> str:
-    ratio = weight_ratio(layer)
-    tail = "" if ratio is None else f", per-channel range ratio {ratio:.3g}"
-    return f"stays float: {gain:+.4g} alone, on {found.all_int8:.4g} with everything in int8{tail}"
-
-
-def _operations(layer: Layer, sampling: Sampling) -> float:
-    """Multiplications per sample, as far as shapes are known."""
-    shape = () if layer.outputs[0].shape is None else tuple(layer.outputs[0].shape)
-    sizes = [size if isinstance(size, int) else 1 for size in (shape[1:] if sampling.by_rows else shape)]
-    positions = math.prod(sizes)
-    if layer.weight_shape is None or layer.weight_axis is None:
-        return float(positions)
-    return float(positions) * math.prod(layer.weight_shape) / layer.weight_shape[layer.weight_axis]
+        found = measure_layers(stages.network, samples, with_left, execution=stages.execution, stage=stage)
+        analysis = replace(found, table=table)
+        assert quantized.float_model is not None
+        measured = compare(
+            quantized.float_model,
+            quantized.model,
+            samples if data is None else data,
+            samples=stages.sampling.samples,
+            num_threads=stages.execution.num_threads,
+            fallback=stages.execution.fallback,
+            progress=progress,
+        )
+        comparison = replace(measured, size_float=stages.bytes)
+    return describe_quantization(
+        quantized.report,
+        quantized.table,
+        quantized.target.activation,
+        method=quantized.method,
+        equalized=quantized.equalized,
+        weights=weight_ranges(stages.network, Network.of(quantized.corrected_model, quantized.excluded)),
+        budget=quantized.budget,
+        analysis=analysis,
+        comparison=comparison,
+    )

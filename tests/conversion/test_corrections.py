@@ -12,8 +12,8 @@ from qkern.conversion import CORRECTIONS, EFFORTS
 from qkern.conversion.adaround import round_rows
 from qkern.conversion.bias_correction import correct_biases
 from qkern.conversion.channels import find_channels
-from qkern.conversion.convert import prepared
 from qkern.conversion.cross_layer_equalization import equalize, observe_channels
+from qkern.conversion.network import prepared
 from qkern.conversion.plan import make_plan
 from qkern.conversion.weight_clipping import clip_weights
 from qkern.conversion.weights import nearest_weights

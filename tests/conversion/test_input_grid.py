@@ -7,8 +7,8 @@ import pytest
 import qkern
 from qkern.calibration import CalibrationTable
 from qkern.conversion import ChosenRanges, convert
-from qkern.conversion.convert import prepared
 from qkern.conversion.input_grid import find_grids, move_inputs, restore_inputs
+from qkern.conversion.network import prepared
 from qkern.conversion.plan import make_plan
 from qkern.fusion import constant_of
 from qkern.scheme import Scheme, quant_params

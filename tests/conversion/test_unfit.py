@@ -7,7 +7,7 @@ import pytest
 import qkern
 from onnx import TensorProto, helper, numpy_helper
 from qkern.calibration import HistogramObserver, MinMaxObserver
-from qkern.conversion.convert import prepared
+from qkern.conversion.network import prepared
 from qkern.conversion.plan import make_plan
 from qkern.conversion.unfit import unfit
 from qkern.model_file import load_model

@@ -2,17 +2,15 @@
 
 import json
 import math
-import time
 
 import numpy as np
 import onnx
 import pytest
 import qkern
 from onnx import TensorProto, helper, numpy_helper
+from qkern.conversion.deviation import Deviation
 from qkern.report import Comparison, compare
 from qkern.report.compare import model_bytes
-from qkern.report.deviation import Deviation
-from qkern.report.latency import interleaved_latency
 
 rng = np.random.default_rng(6)
 W = rng.normal(size=(6, 4)).astype(np.float32)
@@ -130,16 +128,6 @@ def test_deviation_of_special_cases():
     assert (nothing.sqnr_db, nothing.cosine) == (math.inf, 1)
     assert (noise_only.sqnr_db, noise_only.cosine) == (-math.inf, 0)
     assert (signal_only.sqnr_db, signal_only.cosine) == (0, 0)
-
-
-def test_latency_is_the_median_of_rounds_in_turn():
-    calls = []
-    fast, slow = interleaved_latency(
-        [lambda: calls.append("a"), lambda: (calls.append("b"), time.sleep(0.002))], seconds=0.01
-    )
-    assert fast < 0.001 < 0.002 <= slow < 0.01
-    assert calls == ["a", "b"] * (len(calls) // 2)
-    assert len(calls) >= 2 * 21
 
 
 def test_a_comparison_cannot_be_changed():

@@ -20,7 +20,6 @@ from ..target import TARGETS
 from .machine import checks_by_tier, checks_table, describe_machine, machine_table
 from .output import described, joined, npz, refuse_unwritable
 from .progress import progress
-from .report_file import report_of
 
 if TYPE_CHECKING:
     from ..runtime.foreign_nodes import Fallback
@@ -118,8 +117,8 @@ def quantize(
     threads: int | None,
 ) -> None:
     """Quantizes the float model MODEL to int8."""
+    from ..model_file import model_bytes
     from ..pipeline import quantize_model
-    from ..report.compare import model_bytes
 
     for path in (output, report_path, None if data is None else table_path):
         if path is not None:
@@ -168,10 +167,8 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        content = report_of(
-            *(quantized, model, output, data, report_path, exclude, samples, threads, fallback, external_data), _err()
-        )
-        write_atomically(report_path, content)
+        with progress("report: errors per layer", _err()) as show:
+            quantized.save_report(report_path, data, title=f"{model.name} in int8", progress=show, stage=show.stage)
     if quantized.budget is not None:
         found = quantized.budget
         words = f"{found.all_int8:.4g} with everything in int8, {found.reached:.4g} reached"
@@ -335,7 +332,7 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
     PyTorch where they are installed, run in the same process, in turn, with as many threads.
     """
     from .. import get_num_threads
-    from ..report.speed import PEERS, SHAPES, measure
+    from ..timing.kernels import PEERS, SHAPES, measure
     from .speed import measure_model, speed_table
 
     if json_path is not None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from ..report.speed import Entry, Measured
 from ..report.tables import table
 from ..timing import interleaved_timings
+from ..timing.kernels import Entry, Measured
 
 if TYPE_CHECKING:
     from ..runtime.signature import InputSpec

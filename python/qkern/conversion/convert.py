@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..fusion import constant_of
-from ..fusion.clean import infer_shapes
-from ..fusion.opset import MINIMUM_OPSET, opset_of, raise_opset
 from ..scheme import QuantParams
 from .constants import layer_constants, quantize_constant
 from .exclusions import Exclude
-from .plan import Layer, Plan, make_plan
+from .network import FloatModel, Network
+from .plan import Layer, Plan
 from .qdq import QdqWriter
 from .ranges import RangeTable, choose_params, is_redundant
 from .report import ConversionReport, LayerReport
@@ -25,24 +24,24 @@ if TYPE_CHECKING:
 
     from ..target import Target
 
-__all__ = ["convert", "prepared", "tensors_to_observe"]
+__all__ = ["convert", "tensors_to_observe"]
 
 _IR_VERSIONS = (7, 10)  # the lowest that goes with opset 13; the highest that ONNX Runtime has read for years
 
 
-def tensors_to_observe(model: ir.Model, exclude: Exclude = ()) -> list[str]:
+def tensors_to_observe(model: FloatModel, exclude: Exclude = ()) -> list[str]:
     """Names of the tensors whose ranges `convert` asks for, with the same `exclude`, in the order of the graph.
 
     Constants are not among them, nor tensors that only repeat values of another one (the output of a MaxPool).
     Raises ValueError as `convert` does.
     """
-    plan = make_plan(prepared(model), exclude)
+    plan = Network.of(model, exclude).plan
     sources = (source for value in plan.values() for source in plan.sources(value))
     return list(dict.fromkeys(source.name for source in sources if source.name and constant_of(source) is None))
 
 
 def convert(
-    model: ir.Model,
+    model: FloatModel,
     table: RangeTable,
     target: Target,
     *,
@@ -51,7 +50,8 @@ def convert(
     weights: Mapping[str, QuantizedWeight] | None = None,
     float_outputs: bool = False,
 ) -> tuple[ir.Model, ConversionReport]:
-    """The QDQ form of `model` (fused, float32; left as it is) and a report of every layer.
+    """The QDQ form of `model` (fused, float32; left as it is) and a report of every layer. Where it is converted more
+    than once it is better given as a `Network`.
 
     `table` holds the range of each tensor of `tensors_to_observe`, `method` says how to choose it (None: the target's),
     `exclude` names nodes to leave float, by node name or operator type; `weights` are those that a correction has
@@ -65,9 +65,10 @@ def convert(
     if target.activation.per_channel:
         raise ValueError(f"target {target.name!r}: activations are quantized per tensor, not per channel")
     method = target.method if method is None else method
-    model = prepared(model)
-    graph = model.graph
-    plan = make_plan(model, exclude)
+    network = Network.of(model, exclude)
+    if isinstance(model, Network):
+        network = network.copy()
+    plan, graph = network.plan, network.model.graph
     params = choose_params(plan, table, target.activation, method)
     # Read off the graph before it changes.
     nodes = [node for node in graph if _computes_floats(node)]
@@ -98,26 +99,8 @@ def convert(
         why = "its output is the model's: not rounded" if layer.outputs[0] in direct else layer.gives_floats
         notes[layer.node] = "; ".join(filter(None, (notes[layer.node], why)))
     layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
-    _finish(model, target.name, method)
-    return model, ConversionReport(target.name, method, layers)
-
-
-def prepared(model: ir.Model) -> ir.Model:
-    """A copy (of the graph; tensors are shared) with opset >= 13, node names, types and shapes."""
-    import onnx_ir.passes.common as common
-
-    for node in model.graph:
-        if node.domain == "" and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            raise ValueError(f"the model is quantized already: node {node.name!r} is a {node.op_type}")
-    copy = model.clone()
-    if copy.functions:
-        common.InlinePass()(copy)
-    if opset_of(copy) < MINIMUM_OPSET:
-        infer_shapes(copy)
-        raise_opset(copy)
-    common.NameFixPass()(copy)
-    infer_shapes(copy)
-    return copy
+    _finish(network.model, target.name, method)
+    return network.model, ConversionReport(target.name, method, layers)
 
 
 def _gives_output(layer: Layer) -> bool:

@@ -27,6 +27,9 @@ class Exclusions:
     nodes: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.outputs)
+
     @classmethod
     def of(cls, exclude: Exclude) -> Exclusions:
         """Those of names or operator types, or of one."""

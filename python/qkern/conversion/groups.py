@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,3 +35,10 @@ class ValueGroups:
         for value in self._members.pop(gone, [gone]):
             self._root[value] = kept
             members.append(value)
+
+    def of_copy(self, values: Mapping[ir.Value, ir.Value]) -> ValueGroups:
+        """The same sets of the values of a copied graph."""
+        copy = ValueGroups()
+        copy._root = {values[value]: values[root] for value, root in self._root.items()}
+        copy._members = {values[root]: [values[each] for each in members] for root, members in self._members.items()}
+        return copy

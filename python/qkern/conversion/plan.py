@@ -5,8 +5,9 @@ Decided from the graph and the operators alone, before any range is known: calib
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +69,20 @@ class Layer:
                 yield value
             seen.add(value)
 
+    def of_copy(self, nodes: Mapping[ir.Node, ir.Node], values: Mapping[ir.Value, ir.Value]) -> Layer:
+        """The same layer of a copy of the graph."""
+        group = self.group
+        if group is not None:
+            reads = tuple((nodes[node], index) for node, index in group.reads)
+            group = PointwiseGroup(tuple(nodes[node] for node in group.nodes), reads)
+        return replace(
+            self,
+            node=nodes[self.node],
+            activation=None if self.activation is None else nodes[self.activation],
+            outputs=tuple(values[output] for output in self.outputs),
+            group=group,
+        )
+
 
 @dataclass(eq=False)
 class Plan:
@@ -90,8 +105,20 @@ class Plan:
 
         Their ranges cover the group.
         """
-        moved = {out for layer in self.layers.values() if layer.shares_params for out in layer.outputs}
-        return tuple(member for member in self.groups.members(value) if member not in moved)
+        return tuple(member for member in self.groups.members(value) if member not in self._moved)
+
+    @cached_property
+    def _moved(self) -> set[ir.Value]:
+        return {out for layer in self.layers.values() if layer.shares_params for out in layer.outputs}
+
+    def of_copy(self, nodes: Mapping[ir.Node, ir.Node], values: Mapping[ir.Value, ir.Value]) -> Plan:
+        """The same plan for a copy of the graph, whose nodes and values these are."""
+        return Plan(
+            {nodes[node]: layer.of_copy(nodes, values) for node, layer in self.layers.items()},
+            {nodes[node]: reason for node, reason in self.float_reasons.items()},
+            {nodes[activation]: nodes[by] for activation, by in self.absorbed.items()},
+            self.groups.of_copy(values),
+        )
 
 
 def make_plan(model: ir.Model, exclude: Exclude = ()) -> Plan:

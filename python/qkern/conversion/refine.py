@@ -22,11 +22,10 @@ from ..runtime.signature import holds_floats
 from ..target import Target
 from .adaround import round_weights
 from .bias_correction import correct_biases
-from .convert import convert, prepared
+from .convert import convert
 from .cross_layer_equalization import Equalized, equalize, observe_channels
-from .exclusions import Exclude, Exclusions
 from .input_grid import InputGrid, find_grids, move_inputs, restore_inputs
-from .plan import Plan, make_plan
+from .network import Network
 from .range_search import ChosenRanges, search_ranges
 from .report import ConversionReport, CorrectionReport
 from .weight_clipping import clip_weights
@@ -54,11 +53,11 @@ _MOST_SEARCHED = 4  # batches that the range search runs again and again
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """The result: `float_model` and `table` are what `model` was converted from."""
+    """The result: `network` and `table` are what `model` was converted from."""
 
     model: ir.Model
     report: ConversionReport
-    float_model: ir.Model
+    network: Network
     table: CalibrationTable
     method: str
     methods: Mapping[str, str]
@@ -69,9 +68,9 @@ class Refined:
 
 @dataclass
 class _State:
-    """Float model, table, method and weights that the int8 model is made from; `sqnr` of that on the samples."""
+    """Float network, table, method and weights that the int8 model is made from; `sqnr` of that on the samples."""
 
-    model: ir.Model
+    network: Network
     table: CalibrationTable
     method: str
     weights: Mapping[str, QuantizedWeight] = field(default_factory=dict)
@@ -79,7 +78,7 @@ class _State:
     methods: Mapping[str, str] = field(default_factory=dict)  # of single tensors
     equalized: tuple[Equalized, ...] = ()
     grids: tuple[InputGrid, ...] = ()  # the model is a function of moved inputs
-    with_biases: Callable[[Collection[str]], ir.Model] | None = None  # corrected biases but for those nodes'
+    with_biases: Callable[[Collection[str]], Network] | None = None  # corrected biases but for those nodes'
     sqnr: float = -np.inf
     noise: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # of each sample
 
@@ -94,28 +93,26 @@ class _Trial:
 
     def __init__(
         self,
-        model: ir.Model,
+        network: Network,
         samples: Sequence[Feed],
         target: Target,
-        exclude: Exclude,
         execution: Execution,
         stage: Stage,
         count: Callable[[Feed], int],
     ) -> None:
         self.target, self.execution, self.stage, self.count = target, execution, stage, count
-        self.exclude = Exclusions.of(exclude)
         self.reports: list[CorrectionReport] = []
-        self._judges = self.with_outputs(model, samples)
+        self._judges = self.with_outputs(network, samples)
 
-    def with_outputs(self, model: ir.Model, samples: Sequence[Feed]) -> list[_Pair]:
-        """`samples` and what the float `model` makes of them."""
-        session = self.execution.session(model)
+    def with_outputs(self, network: Network, samples: Sequence[Feed]) -> list[_Pair]:
+        """`samples` and what the float `network` makes of them."""
+        session = self.execution.session(network.model, fused=True)
         return [(feed, session.run(None, feed)) for feed in samples]
 
     def noise(self, state: _State, pairs: Sequence[_Pair] | None = None) -> tuple[float, NDArray[np.float64]]:
         """Of the int8 model's outputs, on the judging samples or on `pairs`: SQNR in dB, and each sample's noise."""
         quantized, _ = self.convert(state)
-        session = self.execution.session(quantized)
+        session = self.execution.session(quantized, fused=True)
         signal, noise = 0.0, []
         for feed, expected in self._judges if pairs is None else pairs:
             count = self.count(feed)
@@ -135,12 +132,14 @@ class _Trial:
 
     def convert(self, state: _State, without: Collection[str] = ()) -> tuple[ir.Model, ConversionReport]:
         """The int8 model of `state`, with the nodes named by `without` in float."""
+        network = state.network
+        if without:
+            network = network.without(without) if state.with_biases is None else state.with_biases(without)
         quantized, report = convert(
-            state.model if not without or state.with_biases is None else state.with_biases(without),
+            network,
             state.ranges,
             self.target,
             method=state.method,
-            exclude=self.exclude.also(without),
             weights=state.weights,
             float_outputs=state.float_outputs,
         )
@@ -160,21 +159,20 @@ class _Trial:
 
 
 def refine(
-    model: ir.Model,
+    network: Network,
     table: CalibrationTable,
     samples: KeptSamples,
     target: Target,
     *,
     method: str,
     method_is_free: bool,
-    exclude: Exclude,
     effort: str,
     recalibrate: Callable[[ir.Model], CalibrationTable],
     count: Callable[[Feed], int],
     execution: Execution = Execution(),
     stage: Stage | None = None,
 ) -> Refined:
-    """Converts `model` (fused, float32; left as it is) with the corrections of `effort`, "balanced" or "best".
+    """Converts `network` (left as it is) with the corrections of `effort`, "balanced" or "best".
 
     `table` holds histograms of all the data, and `recalibrate(model)` makes them for another model; `samples` are some
     of the data, and `count(feed)` says how many a feed of theirs holds. With `method_is_free` other methods than
@@ -182,12 +180,12 @@ def refine(
     """
     say = stage if stage is not None else (lambda name: None)
     fitted, judging = samples.split(_JUDGES)
-    trial = _Trial(model, judging, target, exclude, execution, say, count)
-    best = _State(model, table, method)
+    trial = _Trial(network, judging, target, execution, say, count)
+    best = _State(network, table, method)
     best.sqnr, best.noise = trial.noise(best)
     best = trial.better("float outputs", best, replace(best, float_outputs=True))
     say("bias correction")
-    layers, rounding = _Layers(trial, best.model, fitted, covariance=effort == "best"), _nearest
+    layers, rounding = _Layers(trial, network, fitted, covariance=effort == "best"), _nearest
     best = trial.better("bias correction", best, layers.corrected(best, rounding))
     if method_is_free:
         best = _best_method(trial, best)
@@ -203,7 +201,7 @@ def refine(
         best = trial.better(name, best, candidate)
         rounding = other if best is candidate else rounding
     if method_is_free and effort == "best":
-        best = _searched(trial, best, trial.with_outputs(model, fitted[:_MOST_SEARCHED]))
+        best = _searched(trial, best, trial.with_outputs(network, fitted[:_MOST_SEARCHED]))
     if best.weights:
         say("fit to all samples")
         layers.see(judging)
@@ -213,7 +211,7 @@ def refine(
     return Refined(
         quantized,
         report,
-        best.model,
+        best.network,
         best.table,
         best.method,
         best.methods,
@@ -223,18 +221,13 @@ def refine(
     )
 
 
-def _planned(model: ir.Model, exclude: Exclude) -> tuple[ir.Model, Plan]:
-    copy = prepared(model)
-    return copy, make_plan(copy, exclude)
-
-
 def _best_method(trial: _Trial, best: _State) -> _State:
     trial.stage("ranges")
     for method in _METHODS:
         if method != best.method:
             best = trial.better(f"ranges by {method}", best, replace(best, method=method))
     # Pixels lie on a grid of 256 numbers from end to end: the whole range may hit it, any other one can't.
-    inputs = {str(value.name): "minmax" for value in best.model.graph.inputs if str(value.name) in best.table}
+    inputs = {str(value.name): "minmax" for value in best.network.model.graph.inputs if str(value.name) in best.table}
     if best.method != "minmax" and inputs:
         best = trial.better("whole range of the inputs", best, replace(best, methods=inputs))
     return best
@@ -261,7 +254,7 @@ class _Layers:
     def __init__(
         self,
         trial: _Trial,
-        model: ir.Model,
+        network: Network,
         samples: Iterable[Feed],
         *,
         covariance: bool,
@@ -269,15 +262,11 @@ class _Layers:
     ) -> None:
         self._trial = trial
         self.grids = grids
-        self._model, plan = _planned(model, trial.exclude)
-        self.layers = list(plan.layers.values())
+        self.network = network
+        self.layers = list(network.plan.layers.values())
         self.moments: dict[str, Moments] = {}
         self.covariance = covariance
         self.see(samples)
-
-    def planned(self) -> tuple[ir.Model, Plan]:
-        """A copy of the model, and its plan."""
-        return _planned(self._model, self._trial.exclude)
 
     @property
     def scheme(self) -> Scheme:
@@ -294,7 +283,7 @@ class _Layers:
     def see(self, samples: Iterable[Feed]) -> None:
         """Adds samples to the moments."""
         observe_moments(
-            self._model,
+            self.network.model,
             self.layers,
             self.moved(samples),
             covariance=self.covariance,
@@ -306,12 +295,12 @@ class _Layers:
         """`state` with the weights that `rounding` gives, and biases that go with them."""
         weights = rounding(self)
 
-        def with_biases(without: Collection[str]) -> ir.Model:
-            model, plan = _planned(self._model, self._trial.exclude.also(without))
-            correct_biases(model, list(plan.layers.values()), weights, self.moments)
-            return model
+        def with_biases(without: Collection[str]) -> Network:
+            network = self.network.without(without).copy()
+            correct_biases(network.model, list(network.plan.layers.values()), weights, self.moments)
+            return Network.planned(network.model, network.exclude)
 
-        return replace(state, model=with_biases(()), weights=weights, with_biases=with_biases)
+        return replace(state, network=with_biases(()), weights=weights, with_biases=with_biases)
 
 
 def _nearest(layers: _Layers) -> dict[str, QuantizedWeight]:
@@ -331,13 +320,14 @@ def _rounded_after_clipping(layers: _Layers) -> dict[str, QuantizedWeight]:
 
 
 def _on_grids(trial: _Trial, best: _State, layers: _Layers, samples: Sequence[Feed]) -> tuple[_State, _Layers]:
-    model, plan = layers.planned()
-    grids = tuple(find_grids(model, plan, samples, trial.target.activation))
+    network = layers.network.copy()
+    grids = tuple(find_grids(network.model, network.plan, samples, trial.target.activation))
     if not grids:
         return best, layers
     trial.stage("input grids")
-    move_inputs(model, plan, grids)
-    others = _Layers(trial, model, samples, covariance=layers.covariance, grids=grids)
+    move_inputs(network.model, network.plan, grids)
+    network = Network.planned(network.model, network.exclude)
+    others = _Layers(trial, network, samples, covariance=layers.covariance, grids=grids)
     candidate = others.corrected(replace(best, grids=grids), _nearest)
     result = trial.better("a grid per channel of the inputs", best, candidate, ", ".join(grid.name for grid in grids))
     return result, others if result is candidate else layers
@@ -352,13 +342,14 @@ def _equalized(
 ) -> tuple[_State, _Layers]:
     """With bias correction on both sides: without it, what it would take away hides the rest."""
     trial.stage("cross-layer equalization")
-    model, plan = layers.planned()
-    ranges = observe_channels(model, plan, layers.moved(samples), execution=trial.execution)
-    changed = equalize(model, plan, ranges, trial.target.weight)
+    network = layers.network.copy()
+    ranges = observe_channels(network.model, network.plan, layers.moved(samples), execution=trial.execution)
+    changed = equalize(network.model, network.plan, ranges, trial.target.weight)
     if not changed:
         return best, layers
-    others = _Layers(trial, model, samples, covariance=layers.covariance, grids=layers.grids)
-    of_data = model.clone()
+    network = Network.planned(network.model, network.exclude)
+    others = _Layers(trial, network, samples, covariance=layers.covariance, grids=layers.grids)
+    of_data = network.model.clone()
     restore_inputs(of_data, layers.grids)
     even = replace(best, table=recalibrate(of_data), equalized=tuple(changed))
     candidate = others.corrected(even, _nearest)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .plan import Layer
 
-__all__ = ["Moments", "WeightRows", "observe_moments", "weight_rows"]
+__all__ = ["Moments", "WeightRows", "observe_moments", "weight_ratio", "weight_rows"]
 
 _POSITIONS = 256  # of a sample that covariances are taken from: windows that overlap say nearly the same
 _WITH_ROWS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -59,6 +59,15 @@ def weight_rows(layer: Layer) -> WeightRows | None:
     window = window_of(node, first.shape[2:]) if node.op_type == "Conv" else None
     rows = first.reshape(groups, len(first) // groups, -1)
     return WeightRows(rows, layer.weight_axis, first.shape, window)
+
+
+def weight_ratio(layer: Layer) -> float | None:
+    """Largest over smallest range of the output channels of the layer's weight, those of only zeros left out."""
+    rows = weight_rows(layer)
+    if rows is None:
+        return None
+    reach = np.abs(rows.rows).max(axis=2, initial=0)
+    return float(reach.max() / reach[reach > 0].min()) if reach.any() else 1.0
 
 
 @dataclass(eq=False)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import isa
-from ..calibration import calibrate
-from ..conversion import ConversionReport, convert, tensors_to_observe
-from ..fusion import Fused, fuse
-from ..model_file import load_model
+from ..conversion import ConversionReport
+from ..conversion.stages import Stages
+from ..fusion import Fused
+from ..model_file import model_bytes
 from ..report import compare
-from ..report.compare import model_bytes
-from ..report.latency import interleaved_latency
 from ..report.tables import comparison_table, size, time_of
-from ..runtime.session import Session
+from ..runtime.session import Execution, Session
 from ..scheme import Scheme
-from ..target import get_target
+from ..timing import interleaved_timings
 from .data import load, model_path
 
 if TYPE_CHECKING:
@@ -37,51 +37,48 @@ def run_demo(console: Console, *, target: str = "auto", num_threads: int | None 
 
     `target` and `num_threads` are those of `quantize_model`. Raises ValueError for an unknown target.
     """
-    preset = get_target(target)
     data = load()
-    stages = _Stages(console)
+    steps = _Steps(console)
     console.print(
         f"A CNN for Fashion-MNIST, trained in float32: {model_path().name}, {size(model_path().stat().st_size)}. "
         f"{len(data.calibration)} training images to calibrate, {len(data.test)} test images to measure."
     )
 
-    stages.begin("fuse")
-    model = load_model(model_path())
-    before = len(model.graph)
-    fused = fuse(model)
-    stages.end(f"{before} nodes -> {len(model.graph)}: {_fusions(fused)}")
+    steps.begin("fuse")
+    stages = Stages(model_path(), target=target, execution=Execution(num_threads))
+    model, preset = stages.model, stages.target
+    steps.end(f"{stages.nodes} nodes -> {len(model.graph)}: {_fusions(stages.fused)}")
 
-    stages.begin("define the formula")
-    stages.end(f"activations: {_formula(preset.activation)}", f"weights: {_formula(preset.weight)}")
+    steps.begin("define the formula")
+    steps.end(f"activations: {_formula(preset.activation)}", f"weights: {_formula(preset.weight)}")
 
-    stages.begin("fit the target hardware")
-    stages.end(f"{preset.name}: {preset.why}")
+    steps.begin("fit the target hardware")
+    steps.end(f"{preset.name}: {preset.why}")
 
-    stages.begin("calibrate")
-    tensors = tensors_to_observe(model)
-    table = calibrate(model, data.calibration, tensors, method=preset.method, num_threads=num_threads)
-    stages.end(f"the ranges of {len(table)} tensors from {len(data.calibration)} images, chosen by {preset.method}")
+    steps.begin("calibrate")
+    table = stages.calibrate(data.calibration)
+    steps.end(f"the ranges of {len(table)} tensors from {len(data.calibration)} images, chosen by {stages.method}")
 
-    stages.begin("convert weights")
-    quantized, report = convert(model, table, preset)
-    stages.end(
+    steps.begin("convert weights")
+    quantized, report = stages.convert()
+    steps.end(
         f"{size(model_bytes(model))} -> {size(model_bytes(quantized))}: int8 weights, int32 biases, in QDQ ONNX",
         f"{len(report.quantized)} layers int8, {len(report.left_float)} left in FP32{_names_left(report)}",
     )
 
-    stages.begin("run and dequantize")
-    sessions = [Session(each, num_threads=num_threads) for each in (model, quantized)]
+    steps.begin("run and dequantize")
+    sessions = [stages.execution.session(each) for each in (model, quantized)]
     image, label = data.test[:1], data.class_names[int(data.labels[0])]
     guesses = [data.class_names[int(session.run(None, _feed(model, image))[0].argmax())] for session in sessions]
-    stages.end(
+    steps.end(
         f"{_kinds(sessions[1])}, on tier {isa.active()}",
         f"a test image of class {label!r}: FP32 says {guesses[0]!r}, int8 {guesses[1]!r}",
     )
 
     comparison = compare(model, quantized, data.test, data.labels, num_threads=num_threads)
     batch = _feed(model, data.test[:_BATCH])
-    seconds = interleaved_latency([lambda s=session: s.run(None, batch) for session in sessions])  # type: ignore[misc]
-    rates = [_BATCH / each for each in seconds]
+    runs = [partial(session.run, None, batch) for session in sessions]
+    rates = [_BATCH / each.median for each in interleaved_timings(runs, least_sample=0.0, seconds=1.0)]
     throughput = (f"images/s, batch of {_BATCH}", f"{rates[0]:.0f}", f"{rates[1]:.0f}", f"{rates[1] / rates[0]:.2f}x")
     console.print()
     console.print(comparison_table(comparison, [throughput]))
@@ -89,7 +86,7 @@ def run_demo(console: Console, *, target: str = "auto", num_threads: int | None 
     console.print(f"layers left in FP32: {', '.join(comparison.left_float) or 'none'}")
 
 
-class _Stages:
+class _Steps:
     """Numbers the stages and times them."""
 
     def __init__(self, console: Console) -> None:
@@ -110,7 +107,7 @@ class _Stages:
             self._console.print(f"  {time_of(seconds)}", style="dim")
 
 
-def _fusions(fused: list[Fused]) -> str:
+def _fusions(fused: Iterable[Fused]) -> str:
     done = Counter(each.pass_name.replace("_", " ") for each in fused if each.into)
     return ", ".join(f"{count} x {name}" for name, count in done.items()) or "nothing to fuse"
 

@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import CalibrationTable, HistogramObserver, KeptSamples, Sampling, calibrate
-from ..conversion import ChosenRanges, convert, tensors_to_observe
-from ..conversion.convert import prepared
-from ..conversion.exclusions import Exclude, fuse_excluding
-from ..conversion.plan import Layer, make_plan
-from ..conversion.unfit import unfit
-from ..conversion.windows import weight_rows
-from ..fusion.float32 import compute_in_float32
-from ..model_file import Folder, ModelSource, fix_defaults, load_model
+from ..calibration import CalibrationTable, HistogramObserver, KeptSamples
+from ..conversion.deviation import Deviation
+from ..conversion.stages import Stages
+from ..conversion.windows import weight_ratio
+from ..model_file import Folder, ModelSource
 from ..runtime.session import Execution
 from ..runtime.signature import holds_floats
-from ..target import Target, get_target
-from .deviation import Deviation
+from ..target import Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from ..calibration.data import Data, Feed
     from ..calibration.stream import Progress
+    from ..conversion.network import Network
+    from ..conversion.plan import Layer
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 __all__ = ["Analysis", "LayerError", "analyze", "errors_of_layers", "measure_layers"]
@@ -103,58 +100,32 @@ def analyze(
     on `samples` of them, evenly spread. The ranges are those of `method` (None: the target's), without corrections.
     Takes a run over these samples per layer. Raises as `quantize_model` does.
     """
-    preset = get_target(target)
-    method = preset.method if method is None else method
-    graph = load_model(model, external_data)
-    fix_defaults(graph)
-    compute_in_float32(graph)
-    _, excluded = fuse_excluding(graph, exclude)
-    cut = Sampling.of(graph, sampling)
-    kept = KeptSamples.of(cut, samples)
-    tensors = tensors_to_observe(graph, excluded)
-    table = calibrate(
-        graph,
-        data,
-        tensors,
-        observer=HistogramObserver,
-        num_threads=num_threads,
-        fallback=fallback,
-        progress=progress,
-        keep=kept,
-        samples=cut.samples,
+    execution = Execution(num_threads, fallback)
+    stages = Stages(
+        model, exclude, target=target, method=method, samples=sampling, execution=execution, external_data=external_data
     )
-    excluded = excluded.also(unfit(make_plan(prepared(graph), excluded), table, preset.activation, method))
-
-    def with_left(names: Collection[str]) -> tuple[ir.Model, Any]:
-        ranges = ChosenRanges(table)
-        return convert(graph, ranges, preset, method=method, exclude=excluded.also(names))
-
-    found = measure_layers(
-        graph, kept, with_left, exclude=excluded, execution=Execution(num_threads, fallback), stage=stage
-    )
-    return dataclasses.replace(found, samples=sum(map(cut.count, kept)), table=table)
+    kept = KeptSamples.of(stages.sampling, samples)
+    table = stages.calibrate(data, observer=HistogramObserver, progress=progress, keep=kept)
+    found = measure_layers(stages.network, kept, stages.convert, execution=execution, stage=stage)
+    return dataclasses.replace(found, samples=sum(map(stages.sampling.count, kept)), table=table)
 
 
 def measure_layers(
-    model: ir.Model,
+    network: Network,
     feeds: Iterable[Feed],
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
-    exclude: Exclude = (),
     execution: Execution = Execution(),
     stage: Callable[[str], object] | None = None,
 ) -> Analysis:
-    """The errors of the float `model`'s layers; `with_left(names)` is its int8 form with these nodes in float."""
+    """The errors of the float `network`'s layers; `with_left(names)` is its int8 form with these nodes in float."""
     say = stage if stage is not None else (lambda name: None)
-    model = prepared(model)
     feeds = list(feeds)
-    session = execution.session(model)
-    expected = [session.run(None, feed) for feed in feeds]
     whole, _ = with_left(())
-    total = _deviation(execution.session(whole), feeds, expected)
-    layers, measure = errors_of_layers(model, feeds, with_left, exclude=exclude, execution=execution)
+    layers, measure, expected = errors_of_layers(network, feeds, with_left, execution=execution)
+    total = _deviation(execution.session(whole, fused=True), feeds, expected)
     say("error accumulated up to each layer")
-    accumulated = _accumulated(model, whole, layers, feeds, execution)
+    accumulated = _accumulated(network.model, whole, layers, feeds, execution)
     errors = []
     for number, layer in enumerate(layers):
         say(f"layer {number + 1} of {len(layers)} alone")
@@ -174,39 +145,28 @@ def measure_layers(
 
 
 def errors_of_layers(
-    model: ir.Model,
+    network: Network,
     feeds: Sequence[Feed],
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
-    exclude: Exclude = (),
     execution: Execution = Execution(),
     of: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]] = list,
-) -> tuple[list[Layer], Callable[[Iterable[Layer]], Deviation]]:
-    """The layers of the float `model` that compute, and a function that tells how far `of(outputs)` is off with some of
-    them in int8 and all others in float; else as `measure_layers`."""
-    model = prepared(model)
-    plan = make_plan(model, exclude)
+) -> tuple[list[Layer], Callable[[Iterable[Layer]], Deviation], list[list[NDArray[Any]]]]:
+    """The layers of the float `network` that compute, a function that tells how far `of(outputs)` is off with some of
+    them in int8 and all others in float, and what it is in float; else as `measure_layers`."""
+    layers = network.plan.layers.values()
     # What only moves values follows its neighbours, in int8 next to int8.
-    moves = {layer.node for layer in plan.layers.values() if layer.shares_params}
-    names = [str(node.name) for node in model.graph if node.name and node not in moves]
-    session = execution.session(model)
+    moves = {layer.node for layer in layers if layer.shares_params}
+    names = [str(node.name) for node in network.model.graph if node.name and node not in moves]
+    session = execution.session(network.model, fused=True)
     expected = [list(of(session.run(None, feed))) for feed in feeds]
 
     def measure(some: Iterable[Layer]) -> Deviation:
         own = {str(node.name) for layer in some for node in (layer.node, layer.activation) if node is not None}
         model, _ = with_left([name for name in names if name not in own])
-        return _deviation(execution.session(model), feeds, expected, of)
+        return _deviation(execution.session(model, fused=True), feeds, expected, of)
 
-    return [layer for layer in plan.layers.values() if not layer.shares_params], measure
-
-
-def weight_ratio(layer: Layer) -> float | None:
-    """Largest over smallest range of the output channels of the layer's weight, those of only zeros left out."""
-    rows = weight_rows(layer)
-    if rows is None:
-        return None
-    reach = np.abs(rows.rows).max(axis=2, initial=0)
-    return float(reach.max() / reach[reach > 0].min()) if reach.any() else 1.0
+    return [layer for layer in layers if not layer.shares_params], measure, expected
 
 
 def _deviation(

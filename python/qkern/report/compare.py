@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import get_num_threads, isa
 from ..calibration import Feeds, Sampling
-from ..model_file import Folder, ModelSource, load_model
+from ..conversion.deviation import Deviation
+from ..model_file import Folder, ModelSource, load_model, model_bytes
 from ..runtime.signature import InputSpec, input_specs
-from .deviation import Deviation
-from .latency import interleaved_latency
+from ..timing import interleaved_timings
 
 if TYPE_CHECKING:
     from ..calibration.data import Data, Feed
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from ..runtime.foreign_nodes import Fallback
     from ..runtime.session import Session
 
-__all__ = ["Comparison", "compare", "model_bytes", "steps_left_float"]
+__all__ = ["Comparison", "compare", "steps_left_float"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,10 @@ def compare(
             raise ValueError("labels: the models' first output is not [samples, classes]")
         if right.size != top_float.size:
             raise ValueError(f"labels: {right.size} of them for {top_float.size} samples")
-    latency_float, latency_int8 = interleaved_latency([partial(session.run, None, sample) for session in sessions])
+    runs = [partial(session.run, None, sample) for session in sessions]
+    latency_float, latency_int8 = (
+        each.median for each in interleaved_timings(runs, samples=501, least_sample=0.0, seconds=1.0)
+    )
     return Comparison(
         samples=done,
         top1_float=None if right is None else float(np.mean(top_float == right)),
@@ -136,19 +137,6 @@ def compare(
         num_threads=get_num_threads() if num_threads is None else num_threads,
         left_float=steps_left_float(sessions[1]),
     )
-
-
-def model_bytes(source: ModelSource) -> int:
-    """Size of the model's file, or of the file it would be."""
-    import onnx
-    import onnx_ir as ir
-
-    if isinstance(source, (str, os.PathLike)):
-        return Path(source).stat().st_size
-    if isinstance(source, bytes):
-        return len(source)
-    proto = source if isinstance(source, onnx.ModelProto) else ir.to_proto(source)
-    return int(proto.ByteSize())
 
 
 def steps_left_float(session: Session) -> tuple[str, ...]:

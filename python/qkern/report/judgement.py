@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conversion.exclusions import Exclude, Exclusions
+from ..conversion.network import FloatModel, Network
 from ..runtime.session import Execution
 from ..runtime.signature import holds_floats
 from .analysis import errors_of_layers
@@ -71,12 +71,11 @@ class _Figures:
 
 def judged(
     report: ConversionReport,
-    model: ir.Model,
+    model: FloatModel,
     quantized: ir.Model,
     feeds: Sequence[Feed],
     with_left: Callable[[Collection[str]], tuple[ir.Model, Any]],
     *,
-    exclude: Exclude = (),
     count: Callable[[Feed], int],
     execution: Execution = Execution(),
     stage: Callable[[str], object] | None = None,
@@ -91,7 +90,8 @@ def judged(
     if not feeds:
         note = "not judged: without samples there is nothing to compare the outputs on"
         return replace(report, notes=(*report.notes, note))
-    sessions = [execution.session(each) for each in (model, quantized)]
+    network = Network.of(model)
+    sessions = [execution.session(each, fused=True) for each in (network.model, quantized)]
     pairs = [[session.run(None, feed) for session in sessions] for feed in feeds]
     names = [spec.name for spec in sessions[0].get_outputs()]
     warnings: list[str] = []
@@ -134,10 +134,8 @@ def judged(
                 for index, axis, channels in chosen
             ]
 
-        in_float = [layer.name for layer in report.left_float]
-        layers, measure = errors_of_layers(
-            model, feeds, with_left, exclude=Exclusions.of(exclude).also(in_float), execution=execution, of=collapsed
-        )
+        in_int8 = network.without([layer.name for layer in report.left_float])
+        layers, measure, _ = errors_of_layers(in_int8, feeds, with_left, execution=execution, of=collapsed)
         if layers:
             if stage is not None:
                 stage("what costs most")

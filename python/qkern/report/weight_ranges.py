@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..conversion.convert import prepared
-from ..conversion.exclusions import Exclude
-from ..conversion.plan import make_plan
+from ..conversion.network import FloatModel, Network
 from ..conversion.windows import weight_rows
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 __all__ = ["WeightRanges", "weight_ranges"]
 
@@ -34,15 +28,15 @@ class WeightRanges:
         return self.before != self.after
 
 
-def weight_ranges(before: ir.Model, after: ir.Model, exclude: Exclude = ()) -> tuple[WeightRanges, ...]:
+def weight_ranges(before: FloatModel, after: FloatModel) -> tuple[WeightRanges, ...]:
     """Those of the layers that conversion takes, in the order of the graph; `after` is `before` with other weights."""
-    old, new = _reaches(before, exclude), _reaches(after, exclude)
+    old, new = _reaches(Network.of(before)), _reaches(Network.of(after))
     return tuple(WeightRanges(*key, reach, new[key]) for key, reach in old.items() if key in new)
 
 
-def _reaches(model: ir.Model, exclude: Exclude) -> dict[tuple[str, str], tuple[float, ...]]:
+def _reaches(network: Network) -> dict[tuple[str, str], tuple[float, ...]]:
     found = {}
-    for layer in make_plan(prepared(model), exclude).layers.values():
+    for layer in network.plan.layers.values():
         rows = weight_rows(layer)
         if rows is not None:
             reach = np.abs(rows.rows).max(axis=2, initial=0).ravel()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import fuse
+from ..fusion.clean import infer_shapes
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from .builder import Builder
 from .foreign_nodes import Fallback
@@ -48,7 +49,7 @@ class Session:
     session also holds a program for which it is an input. `steps` are those of the program without.
 
     With `observe`, names of float values of the graph, the model is run as it is, without fusion, and `observe()` shows
-    these values.
+    these values. So it is where it has been `fused`, or converted from such a one, and not changed since.
 
     Raises FileNotFoundError or ValueError where the model can't be read, ValueError naming a node that can't run. A
     session may be used from several threads.
@@ -62,6 +63,7 @@ class Session:
         observe: Sequence[str] = (),
         fallback: Fallback = "auto",
         external_data: Folder = None,
+        fused: bool = False,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
@@ -69,8 +71,11 @@ class Session:
         specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
         whole = graph.clone() if any(value.is_initializer() for value in graph.graph.inputs) else None
         defaults = fix_defaults(graph)
-        expand_qoperators(graph)
-        if not observe:
+        if not fused:
+            expand_qoperators(graph)
+        elif any(value.shape is None for node in graph.graph for value in node.outputs):
+            infer_shapes(graph)
+        if not observe and not fused:
             fuse(graph)
         builder = Builder(graph, observe, fallback, num_threads)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
@@ -159,9 +164,9 @@ class Execution:
     num_threads: int | None = None
     fallback: Fallback = "auto"
 
-    def session(self, model: ModelSource, observe: Sequence[str] = ()) -> Session:
+    def session(self, model: ModelSource, observe: Sequence[str] = (), *, fused: bool = False) -> Session:
         """A session of `model`."""
-        return Session(model, self.num_threads, observe=observe, fallback=self.fallback)
+        return Session(model, self.num_threads, observe=observe, fallback=self.fallback, fused=fused)
 
 
 @contextmanager

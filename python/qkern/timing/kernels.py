@@ -1,4 +1,4 @@
-"""What `qkern bench` measures: int8 beside float32 on this machine, a few shapes, and a model.
+"""Kernels in int8 beside float32 on this machine, a few shapes of each: what `qkern bench` measures.
 
 The contestants of a shape are checked, then timed in turn in one process with the same number of threads. The suite in
 the repository's bench/ measures all shapes, other int8 libraries and the processor's own limits.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core, dequantize, matmul, pack, quantize
-from ..timing import Timing, interleaved_timings
+from .interleaved import Timing, interleaved_timings
 
 __all__ = ["PEERS", "SHAPES", "Entry", "Measured", "measure"]
 

@@ -1,7 +1,4 @@
-"""Times of several functions, measured in turn: what disturbs the machine disturbs all of them alike.
-
-Needs nothing but Python, so that a machine without the model layer can be measured too.
-"""
+"""Times of several functions, measured in turn."""
 
 from __future__ import annotations
 

@@ -8,9 +8,8 @@ import onnx
 import pytest
 import qkern
 from qkern import cli
-from qkern.report import speed
-from qkern.report.speed import Conv, Elementwise, Entry, Gemm, Measured, measure
-from qkern.timing import Timing
+from qkern.timing import Timing, kernels
+from qkern.timing.kernels import Conv, Elementwise, Entry, Gemm, Measured, measure
 from small_cnn import images, small_cnn
 
 SMALL = (
@@ -46,7 +45,7 @@ def test_a_peer_that_is_installed_takes_part():
 
 
 def test_a_wrong_result_is_not_timed(monkeypatch):
-    monkeypatch.setattr(speed, "matmul", lambda a, b, out: out.fill(7))
+    monkeypatch.setattr(kernels, "matmul", lambda a, b, out: out.fill(7))
     with pytest.raises(AssertionError, match="gemm 3x5x7: wrong result"):
         next(measure(1, shapes=SMALL, seconds=0.001, peers=()))
 
@@ -69,8 +68,8 @@ def quick(monkeypatch, tmp_path):
     """The command with small shapes and short samples."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(speed, "SHAPES", SMALL)
-    monkeypatch.setattr(speed, "measure", lambda threads: measure(threads, shapes=SMALL, seconds=0.001, peers=()))
+    monkeypatch.setattr(kernels, "SHAPES", SMALL)
+    monkeypatch.setattr(kernels, "measure", lambda threads: measure(threads, shapes=SMALL, seconds=0.001, peers=()))
     return tmp_path
 
 

@@ -1,0 +1,118 @@
+"""The stages that make a model int8, in their order: what `quantize_model`, `analyze` and the demo have in common.
+
+    1 fuse    2 define the formula    3 fit the target hardware    4 calibrate    5 convert weights
+
+The first three are what `Stages` begins with; the graph that the others need is prepared and planned once, there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from ..calibration import CalibrationTable, HistogramObserver, Sampling, calibrate, observer_for
+from ..fusion.float32 import compute_in_float32
+from ..model_file import Folder, ModelSource, fix_defaults, load_model, model_bytes
+from ..runtime.session import Execution
+from ..target import Target, get_target
+from .convert import convert, tensors_to_observe
+from .exclusions import Exclude, fuse_excluding
+from .network import Network
+from .report import ConversionReport
+from .unfit import unfit
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..calibration import KeptSamples, Observer
+    from ..calibration.data import Data
+    from ..calibration.stream import Progress
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """One float model on its way; arguments are those of `quantize_model`.
+
+    `model` is the fused float graph and `network` that graph ready for conversion; the file had so many `nodes` and
+    `bytes`. `fused` says what fusion did, `defaults` which inputs were taken as constants, `types` which types became
+    float32. `target` and `method` are the
+    formula, `sampling` what a sample is. `table` is there after stage 4.
+
+    Raises FileNotFoundError or ValueError where the model can't be read or is quantized already, ValueError for an
+    unknown target, method or node.
+    """
+
+    table: CalibrationTable
+
+    def __init__(
+        self,
+        model: ModelSource,
+        exclude: Exclude = (),
+        *,
+        target: str | Target = "auto",
+        method: str | None = None,
+        samples: str | None = None,
+        execution: Execution = Execution(),
+        external_data: Folder = None,
+    ) -> None:
+        self.target = get_target(target)
+        self.method = self.target.method if method is None else method
+        own = observer_for(self.method)  # an unknown name fails here, not after the long part
+        # Histograms tell what 8 bits can hold, whatever the method.
+        self._observer = HistogramObserver if own.mergeable else own
+        self.execution = execution
+        self.model = load_model(model, external_data)
+        self.nodes, self.bytes = len(self.model.graph), model_bytes(model)
+        self.defaults = fix_defaults(self.model)
+        self.types = compute_in_float32(self.model)
+        self.fused, excluded = fuse_excluding(self.model, exclude)
+        self.network = Network.of(self.model, excluded)
+        self.sampling = Sampling.of(self.model, samples)
+        self._tensors = tensors_to_observe(self.network)
+
+    def observe(
+        self,
+        model: ir.Model,
+        data: Data,
+        *,
+        observer: type[Observer] | None = None,
+        progress: Progress | None = None,
+        keep: KeptSamples | None = None,
+        into: CalibrationTable | None = None,
+    ) -> CalibrationTable:
+        """What `data` makes of the tensors to be 8-bit in `model`, which is this one or a corrected one."""
+        return calibrate(
+            model,
+            data,
+            self._tensors,
+            observer=self._observer if observer is None else observer,
+            num_threads=self.execution.num_threads,
+            fallback=self.execution.fallback,
+            progress=progress,
+            keep=keep,
+            into=into,
+            samples=self.sampling.samples,
+        )
+
+    def calibrate(
+        self,
+        data: Data,
+        *,
+        observer: type[Observer] | None = None,
+        progress: Progress | None = None,
+        keep: KeptSamples | None = None,
+        into: CalibrationTable | None = None,
+    ) -> CalibrationTable:
+        """Stage 4: observes the float model. Raises as `calibration.calibrate` does."""
+        self.take(self.observe(self.model, data, observer=observer, progress=progress, keep=keep, into=into))
+        return self.table
+
+    def take(self, table: CalibrationTable) -> None:
+        """Stage 4, done before: ranges to convert with. What 8 bits can't hold stays float from here on."""
+        self.table = table
+        self.network = self.network.without(unfit(self.network.plan, table, self.target.activation, self.method))
+
+    def convert(self, in_float: Collection[str] = ()) -> tuple[ir.Model, ConversionReport]:
+        """Stage 5: the int8 model, with the nodes named by `in_float` in float, and what became of each layer."""
+        return convert(self.network.without(in_float), self.table, self.target, method=self.method)
