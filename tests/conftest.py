@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import qkern
+from allocations import compile_counter
 from emulation import EMULATED, smaller
 from hypothesis import HealthCheck, settings
 from qkern import _core
@@ -117,6 +118,12 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def allocation_counter(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The library that counts allocations, for LD_PRELOAD (allocations.py)."""
+    return compile_counter(tmp_path_factory.mktemp("allocations"))
 
 
 @pytest.fixture

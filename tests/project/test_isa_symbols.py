@@ -13,37 +13,20 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+import object_files
 import pytest
 import qkern
 from qkern import _core
 
 from bench import tile_counts
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path("csrc/isa/CMakeFiles/qkern_isa.dir")
-
 
 @cache
 def tier_objects() -> dict[str, Path]:
-    """Object file of each tier in the newest plain build of this checkout; skips where there is none.
-
-    Sanitizers add initialisers and symbols of their own to every object, and emulation has other instructions.
-    """
+    """Object file of each tier in the newest plain build of this checkout; skips where there is none."""
     if not (shutil.which("nm") and shutil.which("readelf")):
         pytest.skip("needs nm and readelf (binutils)")
-    builds = [path.parents[4] for path in ROOT.glob(f"build/**/{FOLDER}/scalar.cc.o")]
-    special = re.compile(r"^QKERN_(?:SANITIZE|EMULATE_VNNI):\w+=(?:ON|1)", re.MULTILINE)
-    plain = [build for build in builds if not special.search(read_cache(build))]
-    if not plain:
-        pytest.skip("no build folder with object files: build/ is empty or the package came as a wheel")
-    newest = max(plain, key=lambda build: (build / FOLDER / "scalar.cc.o").stat().st_mtime)
-    objects = sorted((newest / FOLDER).glob("*.cc.o"))
-    return {path.name.removesuffix(".cc.o"): path for path in objects if path.name != "kernel_table.cc.o"}
-
-
-def read_cache(build: Path) -> str:
-    path = build / "CMakeCache.txt"
-    return path.read_text() if path.exists() else ""
+    return object_files.tier_objects(object_files.newest_build())
 
 
 def run(*command: str | Path) -> str:
