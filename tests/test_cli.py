@@ -215,16 +215,6 @@ def test_every_command_takes_the_fallback(files, command):
         assert "node 'name_of_selu' (Selu) can't run" in err
 
 
-def test_explain_lists_every_step(files, command):
-    code, out, _ = command("explain", "int8.onnx")
-    assert code == 0
-    for said in ("Conv", "Gemm", "int8", "0 reference"):
-        assert said in out
-    code, out, _ = command("explain", "model.onnx")
-    assert code == 0
-    assert "0 int8" in out
-
-
 def test_info_tells_the_machine_and_its_tiers(command):
     code, out, err = command("info", "--json")
     assert (code, err) == (0, "")

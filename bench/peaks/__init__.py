@@ -55,8 +55,8 @@ def of_tiers(tiers: Sequence[str]) -> list[Peak]:
 
 def run(peak: Peak, threads: int, rounds: int = ROUNDS) -> tuple[Call, int]:
     """A call that only does the instructions, and the operations it does on all threads."""
-    call = _on(threads, partial(_core.register_loop, peak.tiers[0], peak.dtype))
-    return partial(call, rounds), rounds * call(1)
+    call, all_rounds = _on(threads, partial(_core.register_loop, peak.tiers[0], peak.dtype)), rounds * threads
+    return partial(call, all_rounds), all_rounds * call(1)
 
 
 def saturating(threads: int, rounds: int = ROUNDS) -> tuple[Call, int] | None:

@@ -134,6 +134,15 @@ py::tuple layer_output_shape(const ConvLayer& layer, const Shape& x_shape) {
   return py::tuple(py::cast(call_shape(layer.conv, layer.padding, layer.axes, x_shape, "x_shape").shape));
 }
 
+// [out, in / groups, kernel...]
+py::tuple weight_shape(const ConvLayer& layer) {
+  const ops::Conv& conv = layer.conv;
+  const auto& kernel = conv.window().kernel;
+  Shape shape{conv.out_channels(), conv.in_channels() / conv.groups()};
+  shape.insert(shape.end(), kernel.end() - static_cast<std::ptrdiff_t>(layer.axes), kernel.end());
+  return py::tuple(py::cast(shape));
+}
+
 // Two Python types over one C++ layer: int8 and float32 differ in their constructor only.
 struct QConv : ConvLayer, OnlyConstructed {
   explicit QConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
@@ -155,6 +164,10 @@ BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) 
           "isa", [](const Layer& layer) { return layer.conv.isa(); }, "The tier that packed the weights.")
       .def_property_readonly(
           "nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.")
+      .def_property_readonly(
+          "weight_shape", [](const Layer& layer) { return weight_shape(layer); }, "Of the weights as they were given.")
+      .def_property_readonly(
+          "groups", [](const Layer& layer) { return layer.conv.groups(); }, "Of channels, as they were given.")
       .def_property_readonly(
           "route", [](const Layer& layer) { return layer.conv.route(); }, "How it is computed: direct, 1x1, grouped, depthwise, ...")
       .def_property_readonly(

@@ -38,7 +38,7 @@ void bind_limits(py::module_& m) {
 Args:
     tier: one of isa_available().
     dtype: "int8" or "float32", whose kernels' instructions.
-    rounds: of the loop, some ten nanoseconds each.
+    rounds: of the loop, shared among the threads; some ten nanoseconds each.
 
 Returns the number of operations done, 2 per product. Raises ValueError for an argument that is none of these.)");
   m.def(

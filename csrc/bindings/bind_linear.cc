@@ -110,6 +110,9 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
+      .def_property_readonly(
+          "weight_shape", [](const QLinear& layer) { return py::make_tuple(layer.out_features(), layer.in_features()); },
+          "Of the weights as they were given.")
       .def_property_readonly("tile", &tile_of<QLinear>, "Rows, columns, and columns of a vector that its kernel computes at once.");
   BoundClass<Linear>(m, "Linear", py::is_final(),
                      R"(A fully connected float32 layer: y = clamp(x w^T + bias), the same bits on every tier.
@@ -123,6 +126,9 @@ Args:
            "x: float32 [..., in_features]. Returns float32 [..., out_features].")
       .def_property_readonly("isa", &Linear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &Linear::bytes, "Size of the packed weights.")
+      .def_property_readonly(
+          "weight_shape", [](const Linear& layer) { return py::make_tuple(layer.out_features(), layer.in_features()); },
+          "Of the weights as they were given.")
       .def_property_readonly("tile", &tile_of<Linear>, "Rows, columns, and columns of a vector that its kernel computes at once.");
 }
 

@@ -39,6 +39,7 @@ class Conv {
   const Window& window() const { return window_; }
   Index in_channels() const { return in_channels_; }
   Index out_channels() const { return out_channels_; }
+  Index groups() const { return groups_; }
   const LayerOutput& output() const { return output_; }
   std::int32_t x_zero_point() const { return x_zero_; }
   Layout layout() const { return layout_; }
@@ -51,7 +52,7 @@ class Conv {
  private:
   const char* isa_;
   Window window_;
-  Index in_channels_, out_channels_;
+  Index in_channels_, out_channels_, groups_;
   bool is_float_;
   LayerOutput output_;
   Layout layout_;

@@ -8,16 +8,15 @@
 namespace qkern::ops {
 namespace {
 
-constexpr Index line = 64;  // bytes of the cache that come together
+constexpr Index line = 64;           // bytes of the cache that come together
+constexpr Index chunk_rounds = 500;  // of a register loop: some microseconds
 
 }  // namespace
 
 Index run_register_loop(const isa::RegisterLoop& loop, Index rounds) {
-  const Index threads = threading::num_threads();
-  threading::parallel_for(threads, threading::worth_a_thread, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) loop.run(rounds);
-  });
-  return loop.operations * rounds * threads;
+  threading::parallel_for(divide_up(rounds, chunk_rounds), threading::chunk_work,
+                          [&](Index begin, Index end) { loop.run(std::min(end * chunk_rounds, rounds) - begin * chunk_rounds); });
+  return loop.operations * rounds;
 }
 
 std::uint8_t read_memory(const unsigned char* data, Index size, Index repeats) {
@@ -25,7 +24,7 @@ std::uint8_t read_memory(const unsigned char* data, Index size, Index repeats) {
   const Index threads = threading::num_threads();
   const Index part = divide_up(divide_up(size, line), threads) * line;
   std::atomic<std::uint8_t> all{0};
-  threading::parallel_for(threads, threading::worth_a_thread, [&](Index begin, Index end) {
+  threading::parallel_for(threads, threading::chunk_work, [&](Index begin, Index end) {
     const Index first = std::min(begin * part, size), last = std::min(end * part, size);
     std::uint8_t found = 0;
     for (Index i = 0; i < repeats; ++i) found ^= read(data + first, last - first);

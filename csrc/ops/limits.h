@@ -5,7 +5,7 @@
 
 namespace qkern::ops {
 
-// Every thread does `rounds` of the loop. Returns the operations of all of them.
+// The threads share `rounds` of the loop. Returns the operations of all of them.
 Index run_register_loop(const isa::RegisterLoop& loop, Index rounds);
 
 // Reads all bytes `repeats` times, each thread its part. Returns their exclusive or.

@@ -24,6 +24,8 @@ def test_convolutions_name_their_route(shape, groups, route, float_route):
         with qkern.isa.use(tier):
             layer = qkern.QConv(weight, 0.1, x_scale=0.1, groups=groups)
             plain = _core.Conv(weight.astype(np.float32), groups=groups)
+        assert layer.weight_shape == plain.weight_shape == shape
+        assert layer.groups == plain.groups == groups
         assert layer.route.startswith(route)
         assert plain.route == float_route
         assert (layer.tile is None) == (plain.tile is None) == (route == "depthwise")
@@ -39,6 +41,7 @@ def test_tiles_are_those_of_the_tier(tier):
             qkern.QConv(np.ones((3, 5, 1, 1), np.int8), 0.1, x_scale=0.1),
             _core.Conv(np.ones((3, 5, 1, 1), np.float32)),
         ]
+    assert [layer.weight_shape for layer in layers] == 2 * [(3, 5)] + 2 * [(3, 5, 1, 1)]
     for layer in layers:
         rows, cols, lanes = layer.tile
         assert rows >= 4

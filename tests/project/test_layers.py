@@ -34,6 +34,7 @@ PYTHON_LAYERS = [
     "atomic_file",
     "target",
     "scheme",
+    "profiling",
     "timing",
     "isa",
     "_core",

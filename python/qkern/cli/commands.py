@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from .. import golden
 from ..atomic_file import write_atomically
 from ..report.tables import comparison_table, pairs, size, table, time_of
 from ..target import TARGETS
+from . import options
+from .explain import explain
 from .machine import checks_by_tier, checks_table, describe_machine, machine_table
 from .output import described, joined, npz, refuse_unwritable
 from .progress import progress
@@ -30,38 +31,6 @@ __all__ = ["qkern"]
 _METHODS = ("minmax", "moving_average_minmax", "percentile", "kl", "l2", "mse", "auto")
 _EFFORTS = ("fast", "balanced", "best")  # conversion.EFFORTS
 
-_model = click.argument("model", type=click.Path(path_type=Path))
-_data = click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these."
-)
-_fallback = click.option(
-    "--fallback",
-    type=click.Choice(("auto", "none", "reference", "onnxruntime")),  # runtime.FALLBACKS
-    default="auto",
-    show_default=True,
-    help="Where operators without a kernel run.",
-)
-_external_data = click.option(
-    "--external-data",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Where the model's tensors in files are, links included (default: its own folder, without links out of it).",
-)
-_samples = click.option(
-    "--samples",
-    type=click.Choice(("axis0", "items")),  # calibration.SAMPLES
-    help="What a sample is: a row of axis 0, or all that one run takes (default: rows where axis 0 is one dimension).",
-)
-_threads = click.option("--threads", type=click.IntRange(min=1), help="Threads to use (default: all cores).")
-
-
-def _out() -> Console:
-    return Console(highlight=False, markup=False)
-
-
-def _err() -> Console:
-    return Console(stderr=True, highlight=False, markup=False)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="qkern", message="qkern %(version)s")
@@ -72,9 +41,12 @@ def qkern() -> None:
     """
 
 
+qkern.add_command(explain)
+
+
 @qkern.command()
-@_model
-@click.option("--data", type=click.Path(path_type=Path), help="Samples: an .npz, an .npy, or a folder of these.")
+@options.model
+@options.data_if_any
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
 @click.option("--method", type=click.Choice(_METHODS), help="How ranges are chosen (default: the target's).")
@@ -94,10 +66,10 @@ def qkern() -> None:
 @click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
-@_samples
-@_fallback
-@_external_data
-@_threads
+@options.samples
+@options.fallback
+@options.external_data
+@options.threads
 def quantize(
     model: Path,
     data: Path | None,
@@ -124,7 +96,7 @@ def quantize(
         if path is not None:
             refuse_unwritable(path, inputs=(model,))
     start = time.perf_counter()
-    with progress("calibrating", _err()) as show:
+    with progress("calibrating", options.err()) as show:
         quantized = quantize_model(
             model,
             data,
@@ -144,7 +116,7 @@ def quantize(
             stage=show.stage,
         )
     quantized.save(output)
-    report, out = quantized.report, _out()
+    report, out = quantized.report, options.out()
     rows = [
         ("target", f"{quantized.target.name}: {quantized.target.why}"),
         (
@@ -167,7 +139,7 @@ def quantize(
         )
         out.print(table("corrections: SQNR on the calibration samples, in dB", ("", "before", "after", ""), tried))
     if report_path is not None:
-        with progress("report: errors per layer", _err()) as show:
+        with progress("report: errors per layer", options.err()) as show:
             quantized.save_report(report_path, data, title=f"{model.name} in int8", progress=show, stage=show.stage)
     if quantized.budget is not None:
         found = quantized.budget
@@ -182,13 +154,13 @@ def quantize(
 
 
 @qkern.command()
-@_model
-@_data
+@options.model
+@options.data
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the outputs (.npz).")
-@_samples
-@_fallback
-@_external_data
-@_threads
+@options.samples
+@options.fallback
+@options.external_data
+@options.threads
 def run(
     model: Path,
     data: Path,
@@ -216,7 +188,7 @@ def run(
     session = Session(graph, threads, fallback=fallback)
     parts: list[list[Any]] = []
     done, seconds = 0, 0.0
-    with progress("running", _err()) as show:
+    with progress("running", options.err()) as show:
         for feed in feeds:
             start = time.perf_counter()
             parts.append([np.array(array) for array in session.run(None, feed)])
@@ -231,7 +203,7 @@ def run(
         results |= of_name
     if output is not None:
         write_atomically(output, npz(results))
-    out = _out()
+    out = options.out()
     out.print(table(None, ("output", "type", "shape", "min", "mean", "max"), rows, right=3))
     out.print(
         f"{done} samples in {time_of(seconds)}, {time_of(seconds / done)} each" + (f"; {output}" if output else "")
@@ -241,13 +213,13 @@ def run(
 @qkern.command()
 @click.argument("float_model", metavar="FP32", type=click.Path(path_type=Path))
 @click.argument("int8_model", metavar="INT8", type=click.Path(path_type=Path))
-@_data
-@_samples
+@options.data
+@options.samples
 @click.option("--labels", type=click.Path(path_type=Path), help="The right class of every sample: integers in an .npy.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
-@_fallback
-@_external_data
-@_threads
+@options.fallback
+@options.external_data
+@options.threads
 def compare(
     float_model: Path,
     int8_model: Path,
@@ -265,7 +237,7 @@ def compare(
     if json_path is not None:
         refuse_unwritable(json_path, inputs=(float_model, int8_model, data))
     right = None if labels is None else _load_labels(labels)
-    with progress("comparing", _err()) as show:
+    with progress("comparing", options.err()) as show:
         result = compare_models(
             *(float_model, int8_model, data, right),
             samples=samples,
@@ -276,28 +248,11 @@ def compare(
         )
     if json_path is not None:
         write_atomically(json_path, (json.dumps(result.as_dict(), indent=2) + "\n").encode())
-    out = _out()
+    out = options.out()
     out.print(comparison_table(result))
     out.print(f"{result.samples} samples; tier {result.tier}, {result.num_threads} threads")
     left = ", ".join(result.left_float) or "none"
     out.print(f"left in float: {left}")
-
-
-@qkern.command()
-@_model
-@_fallback
-@_external_data
-def explain(model: Path, fallback: Fallback, external_data: Path | None) -> None:
-    """Lists the steps MODEL runs in: int8, float, another library (onnxruntime, reference) or convert, and why."""
-    from ..runtime.session import Session
-
-    session = Session(model, fallback=fallback, external_data=external_data)
-    rows = [(str(i), step.name, step.op_type, step.kind, step.reason) for i, step in enumerate(session.steps)]
-    kinds = ("int8", "float", "onnxruntime", "reference", "convert")
-    counts = {kind: sum(step.kind == kind for step in session.steps) for kind in kinds}
-    out = _out()
-    out.print(table(str(model), ("", "step", "operator", "runs in", "why"), rows))
-    out.print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
 
 
 @qkern.command()
@@ -316,7 +271,7 @@ def info(context: click.Context, as_json: bool, verify: bool) -> None:
         click.echo(json.dumps(machine | ({"verified": checks_by_tier(checks)} if verify else {}), indent=2))
     else:
         for each in (*machine_table(machine), *([checks_table(checks)] if verify else [])):
-            _out().print(each)
+            options.out().print(each)
     if not all(check.passed for check in checks):
         context.exit(1)
 
@@ -324,7 +279,7 @@ def info(context: click.Context, as_json: bool, verify: bool) -> None:
 @qkern.command()
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures there.")
-@_threads
+@options.threads
 def bench(model: Path | None, json_path: Path | None, threads: int | None) -> None:
     """Measures int8 beside float32 here: a few shapes, and MODEL (default: the demo's).
 
@@ -340,7 +295,7 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
     count = threads or get_num_threads()
     of_model = measure_model(model, count)  # first, since it is what can go wrong
     kernels = []
-    with progress("measuring", _err()) as show:
+    with progress("measuring", options.err()) as show:
         for each in measure(count):
             kernels.append(each)
             show(len(kernels), len(SHAPES))
@@ -348,7 +303,7 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
     if json_path is not None:
         figures = {"machine": machine, "threads": count, "rows": [each.as_dict() for each in (*kernels, of_model)]}
         write_atomically(json_path, (json.dumps(figures, indent=2) + "\n").encode())
-    out = _out()
+    out = options.out()
     out.print(speed_table(kernels))
     out.print(speed_table([of_model]))
     out.print(f"{machine['cpu']}; tier {machine['active_tier']}, {count} threads; medians")
@@ -359,12 +314,12 @@ def bench(model: Path | None, json_path: Path | None, threads: int | None) -> No
 
 @qkern.command()
 @click.option("--target", type=click.Choice([*TARGETS, "auto"]), default="auto", show_default=True)
-@_threads
+@options.threads
 def demo(target: str, threads: int | None) -> None:
     """Quantizes and runs the model that comes with qkern, a stage at a time."""
     from ..demo.run import run_demo
 
-    run_demo(_out(), target=target, num_threads=threads)
+    run_demo(options.out(), target=target, num_threads=threads)
 
 
 def _decibels(text: str | None) -> float | None:
