@@ -17,6 +17,7 @@ void bind_pool(pybind11::module_& m);
 void bind_lookup(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
+void bind_column_sums(pybind11::module_& m);
 }  // namespace qkern::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -45,4 +46,5 @@ PYBIND11_MODULE(_core, m) {
   bind_lookup(m);
   bind_layout(m);
   bind_histogram(m);
+  bind_column_sums(m);
 }

@@ -12,8 +12,9 @@ from qkern.conversion import CORRECTIONS, EFFORTS
 from qkern.conversion.adaround import round_rows
 from qkern.conversion.bias_correction import correct_biases
 from qkern.conversion.channels import find_channels
-from qkern.conversion.cross_layer_equalization import equalize, observe_channels
+from qkern.conversion.cross_layer_equalization import ChannelObserver, equalize
 from qkern.conversion.network import prepared
+from qkern.conversion.observation import observe
 from qkern.conversion.plan import make_plan
 from qkern.conversion.weight_clipping import clip_weights
 from qkern.conversion.weights import nearest_weights
@@ -46,6 +47,12 @@ def planned(model, exclude=()):
 
 def feeds(x, name="image"):
     return [{name: x[start : start + 8]} for start in range(0, len(x), 8)]
+
+
+def observe_channels(model, plan, samples):
+    observer = ChannelObserver(plan)
+    observe(model, samples, observer.taps)
+    return observer.ranges()
 
 
 def run(model, feed):

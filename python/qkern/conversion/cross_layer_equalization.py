@@ -19,25 +19,26 @@ columns that read it)^-beta, of which the paper's are alpha 0, beta 1/2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import add_column_sums
 from ..fusion import constant_of
 from ..fusion.constant import add_initializer
-from ..runtime.session import Execution
 from ..scheme import Scheme
 from .channels import Channels, find_channels
+from .observation import Taps
 from .plan import Layer, Plan
 from .windows import weight_rows
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["ChannelRanges", "Equalized", "equalize", "observe_channels"]
+__all__ = ["ChannelObserver", "ChannelRanges", "Equalized", "equalize"]
 
 _ALPHAS = np.arange(9) / 8
 _COARSE_ALPHAS = _BETAS = np.arange(5) / 4  # where there are two exponents
@@ -64,38 +65,50 @@ class Equalized:
     after: float
 
 
-def observe_channels(
-    model: ir.Model,
-    plan: Plan,
-    samples: Iterable[Mapping[str, NDArray[Any]]],
-    *,
-    execution: Execution = Execution(),
-) -> dict[str, ChannelRanges]:
-    """The channels (axis 1) of every 8-bit tensor of two or more axes, over `samples` of the float `model`; without the
-    tensors that have more of them in one sample than in another."""
-    names = [str(v.name) for v in plan.values() if constant_of(v) is None and v.shape is not None and len(v.shape) > 1]
-    sums: dict[str, list[Any]] = {}
-    uneven: set[str] = set()
+@dataclass(eq=False)
+class _ChannelSums:
+    """What `ChannelRanges` are made of, over some batches."""
 
-    def tap(name: str, array: NDArray[Any]) -> None:
+    low: Any = np.inf
+    high: Any = -np.inf
+    square: Any = 0.0
+    count: int = 0
+    even: bool = True  # every sample has as many channels
+
+    def add(self, array: NDArray[Any]) -> None:
         axes = (0, *range(2, array.ndim))
         low, high = array.min(axis=axes), array.max(axis=axes)
-        square = np.square(array).sum(axis=axes, dtype=np.float64)
-        total = sums.setdefault(name, [np.inf, -np.inf, np.zeros(low.shape), 0])
-        if total[2].shape != square.shape:
-            uneven.add(name)
+        if self.count and self.low.shape != low.shape:
+            self.even = False
+        if not self.even:
             return
-        total[0], total[1] = np.minimum(total[0], low), np.maximum(total[1], high)
-        total[2], total[3] = total[2] + square, total[3] + array.size // array.shape[1]
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        rows = np.ascontiguousarray(np.moveaxis(array, 1, -1), np.float32).reshape(-1, low.size)
+        sums, squares = np.zeros(low.size), np.zeros(low.size)
+        add_column_sums(rows, sums, squares)
+        self.square, self.count = self.square + squares, self.count + len(rows)
 
-    session = execution.session(model, names)
-    for feed in samples:
-        session.observe(feed, tap)
-    return {
-        name: ChannelRanges(np.maximum(-low, high).astype(np.float64), square / count, bool((low < 0).any()))
-        for name, (low, high, square, count) in sums.items()
-        if name not in uneven
-    }
+
+class ChannelObserver:
+    """Watches the channels (axis 1) of every 8-bit tensor of two or more axes of the float network that has this
+    `plan`."""
+
+    def __init__(self, plan: Plan) -> None:
+        values = (v for v in plan.values() if constant_of(v) is None and v.shape is not None and len(v.shape) > 1)
+        self._sums = {str(value.name): _ChannelSums() for value in values}
+        self.taps: Taps = {name: [sums.add] for name, sums in self._sums.items()}
+
+    def ranges(self) -> dict[str, ChannelRanges]:
+        """Those of the tensors that were seen; without those that have more channels in one sample than in another."""
+        return {
+            name: ChannelRanges(
+                np.maximum(-sums.low, sums.high).astype(np.float64),
+                sums.square / sums.count,
+                bool((sums.low < 0).any()),
+            )
+            for name, sums in self._sums.items()
+            if sums.count and sums.even
+        }
 
 
 def equalize(model: ir.Model, plan: Plan, ranges: Mapping[str, ChannelRanges], scheme: Scheme) -> list[Equalized]:

@@ -23,14 +23,15 @@ from ..target import Target
 from .adaround import round_weights
 from .bias_correction import correct_biases
 from .convert import convert
-from .cross_layer_equalization import Equalized, equalize, observe_channels
+from .cross_layer_equalization import ChannelObserver, Equalized, equalize
 from .input_grid import InputGrid, find_grids, move_inputs, restore_inputs
 from .network import Network
+from .observation import Taps, observe
 from .range_search import ChosenRanges, search_ranges
 from .report import ConversionReport, CorrectionReport
 from .weight_clipping import clip_weights
 from .weights import QuantizedWeight, nearest_weights
-from .windows import Moments, observe_moments
+from .windows import Moments, moment_taps
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -204,7 +205,7 @@ def refine(
         best = _searched(trial, best, trial.with_outputs(network, fitted[:_MOST_SEARCHED]))
     if best.weights:
         say("fit to all samples")
-        layers.see(judging)
+        layers.see(judging, {})
         best = layers.corrected(best, rounding)
     quantized, report = trial.convert(best)
     report = replace(report, corrections=tuple(trial.reports))
@@ -259,6 +260,7 @@ class _Layers:
         *,
         covariance: bool,
         grids: tuple[InputGrid, ...] = (),
+        equalized: bool = False,
     ) -> None:
         self._trial = trial
         self.grids = grids
@@ -266,7 +268,8 @@ class _Layers:
         self.layers = list(network.plan.layers.values())
         self.moments: dict[str, Moments] = {}
         self.covariance = covariance
-        self.see(samples)
+        self.channels = ChannelObserver(network.plan)
+        self.see(samples, {} if equalized else self.channels.taps)
 
     @property
     def scheme(self) -> Scheme:
@@ -280,16 +283,10 @@ class _Layers:
                 feed = grid.moved(feed)
             yield feed
 
-    def see(self, samples: Iterable[Feed]) -> None:
-        """Adds samples to the moments."""
-        observe_moments(
-            self.network.model,
-            self.layers,
-            self.moved(samples),
-            covariance=self.covariance,
-            execution=self._trial.execution,
-            into=self.moments,
-        )
+    def see(self, samples: Iterable[Feed], also: Taps) -> None:
+        """Adds samples to the moments, and shows them to others."""
+        taps = moment_taps(self.layers, self.moments, covariance=self.covariance)
+        observe(self.network.model, self.moved(samples), taps, also, execution=self._trial.execution)
 
     def corrected(self, state: _State, rounding: _Rounding) -> _State:
         """`state` with the weights that `rounding` gives, and biases that go with them."""
@@ -343,12 +340,11 @@ def _equalized(
     """With bias correction on both sides: without it, what it would take away hides the rest."""
     trial.stage("cross-layer equalization")
     network = layers.network.copy()
-    ranges = observe_channels(network.model, network.plan, layers.moved(samples), execution=trial.execution)
-    changed = equalize(network.model, network.plan, ranges, trial.target.weight)
+    changed = equalize(network.model, network.plan, layers.channels.ranges(), trial.target.weight)
     if not changed:
         return best, layers
     network = Network.planned(network.model, network.exclude)
-    others = _Layers(trial, network, samples, covariance=layers.covariance, grids=layers.grids)
+    others = _Layers(trial, network, samples, covariance=layers.covariance, grids=layers.grids, equalized=True)
     of_data = network.model.clone()
     restore_inputs(of_data, layers.grids)
     even = replace(best, table=recalibrate(of_data), equalized=tuple(changed))

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import add_column_sums
 from ..fusion import constant_of
 from ..operators.window import Window, window_of
 from ..runtime.session import Execution
+from .observation import Taps, observe
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from .plan import Layer
 
-__all__ = ["Moments", "WeightRows", "observe_moments", "weight_ratio", "weight_rows"]
+__all__ = ["Moments", "WeightRows", "moment_taps", "observe_moments", "weight_ratio", "weight_rows"]
 
 _POSITIONS = 256  # of a sample that covariances are taken from: windows that overlap say nearly the same
 _WITH_ROWS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -95,10 +97,7 @@ class Moments:
             if self.with_covariance:
                 self._add_products(seen.astype(np.float32))
             return
-        for name, total in (
-            ("_sums", x.sum(axis=0, dtype=np.float64)),
-            ("_squares", np.square(x).sum(axis=0, dtype=np.float64)),
-        ):
+        for name, total in zip(("_sums", "_squares"), _sums_over_samples(x), strict=True):
             seen = self._windows(total[None])[0]  # windows of the sum are the sum of the windows
             axes = tuple(range(1, seen.ndim - len(self.window.kernel)))
             # Tap by tap: over all of them at once NumPy's inner loop has the length of a kernel's row.
@@ -151,6 +150,30 @@ class Moments:
         return np.asarray(seen[(slice(None), slice(None), *steps, *taps)])
 
 
+def _sums_over_samples(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of x and of its squares, over axis 0; in the order of axes in which `x` is stored."""
+    order = sorted(range(1, x.ndim), key=lambda axis: -x.strides[axis])
+    stored = np.asarray(x.transpose(0, *order), np.float32)
+    sums, squares = np.zeros(stored[0].size), np.zeros(stored[0].size)
+    add_column_sums(stored.reshape(len(x), -1), sums, squares)
+    back = np.argsort(order)
+    return sums.reshape(stored.shape[1:]).transpose(back), squares.reshape(stored.shape[1:]).transpose(back)
+
+
+def moment_taps(layers: Sequence[Layer], moments: dict[str, Moments], *, covariance: bool = False) -> Taps:
+    """What fills `moments`, by node name, with those of the input of each of `layers` that has `weight_rows`."""
+    taps: dict[str, list[Any]] = {}
+    for layer in layers:
+        weight = weight_rows(layer)
+        x = None if weight is None else layer.node.inputs[layer.activations[0]]
+        if weight is None or x is None or constant_of(x) is not None:
+            continue
+        groups, _, size = weight.rows.shape
+        own = moments.setdefault(str(layer.node.name), Moments(groups, size, weight.window, covariance))
+        taps.setdefault(str(x.name), []).append(own.add)
+    return taps
+
+
 def observe_moments(
     model: ir.Model,
     layers: Sequence[Layer],
@@ -158,28 +181,8 @@ def observe_moments(
     *,
     covariance: bool = False,
     execution: Execution = Execution(),
-    into: dict[str, Moments] | None = None,
 ) -> dict[str, Moments]:
-    """Moments of the input of each of `layers` that has `weight_rows`, by node name; with `into`, added to these. Runs
-    the float `model`."""
-    moments = {} if into is None else into
-    readers: dict[str, list[str]] = {}
-    for layer in layers:
-        weight = weight_rows(layer)
-        x = None if weight is None else layer.node.inputs[layer.activations[0]]
-        if weight is None or x is None or constant_of(x) is not None:
-            continue
-        groups, _, size = weight.rows.shape
-        moments.setdefault(str(layer.node.name), Moments(groups, size, weight.window, covariance))
-        readers.setdefault(str(x.name), []).append(str(layer.node.name))
-    if not moments:
-        return moments
-    session = execution.session(model, list(readers))
-
-    def tap(name: str, array: NDArray[Any]) -> None:
-        for reader in readers[name]:
-            moments[reader].add(array)
-
-    for feed in samples:
-        session.observe(feed, tap)
+    """Moments of the input of each of `layers` that has `weight_rows`, by node name. Runs the float `model`."""
+    moments: dict[str, Moments] = {}
+    observe(model, samples, moment_taps(layers, moments, covariance=covariance), execution=execution)
     return moments
