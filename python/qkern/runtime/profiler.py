@@ -20,24 +20,25 @@ from .program import Slot, Step
 __all__ = ["profiled"]
 
 _WARM_UPS, _LEAST_RUNS, _MOST_RUNS = 2, 5, 201
+_CLOCK_CALLS = 200
 _LAYERS = (_core.QConv, _core.Conv, _core.QLinear, _core.Linear)
 
 
 @dataclass
 class _Timed:
-    """The computation of `step`; remembers what the latest call took, read and gave."""
+    """The computation of `step`; remembers what the latest call took, and what the first one read and wrote."""
 
     step: Step
     seconds: float = 0.0
-    read: Sequence[Any] = ()
-    given: Any = None
+    arrays: tuple[tuple[Array, ...], tuple[Array, ...]] | None = None
     rounds: list[float] = field(default_factory=list)
 
     def __call__(self, *arrays: Any, **out: Any) -> Any:
         start = time.perf_counter()
         result = self.step.compute(*arrays, **out)
         self.seconds = time.perf_counter() - start
-        self.read, self.given = arrays, result
+        if self.arrays is None:
+            self.arrays = _arrays(arrays), _arrays(result if len(self.step.outputs) > 1 else [result])
         return result
 
 
@@ -52,6 +53,7 @@ def profiled(
         frame.run(feeds)
     layers = [_layer(step) for step in steps]
     loops = LoopTimer([layer.tier for layer in layers if layer is not None] or [_core.isa_active()])
+    inside, around = _clock_cost()
     totals: list[float] = []
     overheads: list[float] = []
     end = time.perf_counter() + seconds
@@ -60,8 +62,8 @@ def profiled(
         frame.run(feeds)
         totals.append(time.perf_counter() - start)
         for each in timed:
-            each.rounds.append(each.seconds)
-        overheads.append(totals[-1] - sum(each.seconds for each in timed))
+            each.rounds.append(max(each.seconds - inside, 0.0))
+        overheads.append(max(totals[-1] - sum(each.seconds + around for each in timed), 0.0))
         loops.time()
     return Profile(
         [_measured(each, layer) for each, layer in zip(timed, layers, strict=True)],
@@ -72,10 +74,25 @@ def profiled(
     )
 
 
+def _clock_cost() -> tuple[float, float]:
+    """Seconds that timing a step costs: within what it measures, and around that."""
+
+    def nothing() -> None:
+        pass
+
+    timed = _Timed(Step("", "", "float", "", (), (), nothing))
+    inside, whole = [], []
+    for _ in range(_CLOCK_CALLS):
+        start = time.perf_counter()
+        timed()
+        whole.append(time.perf_counter() - start)
+        inside.append(timed.seconds)
+    return median(inside), median(whole) - 2 * median(inside)  # each with a reading of the clock and a call
+
+
 def _measured(timed: _Timed, layer: Layer | None) -> Measured:
     step = timed.step
-    given = timed.given if len(step.outputs) > 1 else [timed.given]
-    read, written = _arrays(timed.read), _arrays(given)
+    read, written = timed.arrays or ((), ())
     return Measured(
         step.name,
         step.op_type,
