@@ -27,9 +27,12 @@ def layer(
     return Measured(name, op_type, kind, note, (x,), (y,), rows * cols * depth, seconds, packed)
 
 
-def plain(op_type: str, kind: str, *, nbytes: int = 1 << 20, seconds: float, note: str = "") -> Measured:
+def plain(
+    op_type: str, kind: str, *, nbytes: int = 1 << 20, seconds: float, note: str = "", to: str = "uint8"
+) -> Measured:
     """A step without weights that reads and writes `nbytes` each."""
-    return Measured(f"{op_type.lower()}_1", op_type, kind, note, (array(nbytes),), (array(nbytes),), 0, seconds)
+    y = array(nbytes, dtype=to)
+    return Measured(f"{op_type.lower()}_1", op_type, kind, note, (array(nbytes),), (y,), 0, seconds)
 
 
 def best_of(step: Measured) -> float:

@@ -86,6 +86,7 @@ def explain(
             out = Console(highlight=False, markup=False, width=_WIDE)
         out.print(profile_table(str(model), profile, sort, out.width))
         out.print(profile.totals)
+        out.print(str(profile.limits))
         out.print(profile.summary)
     out.print(", ".join(f"{sum(step.kind == kind for step in session.steps)} {kind}" for kind in _KINDS))
 

@@ -36,6 +36,15 @@ class Limits:
         below = max((size for size in self.bandwidth if size <= nbytes), default=min(self.bandwidth))
         return max(rate for size, rate in self.bandwidth.items() if size >= below)
 
+    def __str__(self) -> str:
+        peaks = "; ".join(
+            f"{tier} at best: {', '.join(f'{d} {p / 1e9:.3g} GOPS' for (t, d), p in self.peaks.items() if t == tier)}"
+            for tier in dict.fromkeys(tier for tier, _ in self.peaks)
+        )
+        sizes = [min(self.bandwidth), max(self.bandwidth)]
+        reading = " to ".join(f"{self.reading(size) / 1e9:.3g} GB/s ({_size(size)})" for size in sizes)
+        return f"{peaks}; reading {reading}"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: GOPS and GB/s."""
         return {
@@ -79,6 +88,10 @@ def measure_limits(tiers: Iterable[str]) -> Limits:
     for _ in range(_REPEATS):
         timer.time()
     return Limits(_core.get_num_threads(), timer.peaks(), measure_bandwidth())
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
 def _bandwidth(size: int) -> float:

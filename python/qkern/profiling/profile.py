@@ -90,7 +90,7 @@ class Profile:
         rows = [COLUMNS, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         lines = ("  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows)
-        return "\n".join([*lines, "", self.totals, self.summary])
+        return "\n".join([*lines, "", self.totals, str(self.limits), self.summary])
 
 
 # --- cells ---------------------------------------------------------------------

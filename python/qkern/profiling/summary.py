@@ -107,7 +107,7 @@ def _helps(steps: Sequence[StepProfile], total: float, overhead: float, limits: 
         _int8(steps, limits),
         _kernels(steps),
         _fewer_conversions(steps),
-        _larger_batch(steps, overhead if overhead >= _BETWEEN * total else 0.0),
+        _larger_batch(steps, overhead, total),
     ):
         if seconds >= _WORTH * total:
             yield seconds, text
@@ -141,19 +141,28 @@ def _kernels(steps: Sequence[StepProfile]) -> tuple[float, str]:
 
 def _fewer_conversions(steps: Sequence[StepProfile]) -> tuple[float, str]:
     # What the graph's inputs and outputs need would stay.
-    inner = [step for step in steps[1:-1] if step.kind == "convert"]
-    return sum(step.seconds for step in inner), "fewer changes between int8 and float inside of the graph"
+    computing = [number for number, step in enumerate(steps) if step.kind != "convert"]
+    inner = steps[computing[0] : computing[-1]] if computing else ()
+    seconds = sum(step.seconds for step in inner if step.kind == "convert" and _changes_type(step))
+    return seconds, "fewer changes between int8 and float inside of the graph"
 
 
-def _larger_batch(steps: Sequence[StepProfile], overhead: float) -> tuple[float, str]:
+def _changes_type(step: StepProfile) -> bool:
+    return {array.dtype for array in step.inputs} != {array.dtype for array in step.outputs}
+
+
+def _larger_batch(steps: Sequence[StepProfile], overhead: float, total: float) -> tuple[float, str]:
     starved = [step for step in steps if step.slow == "memory-bound: weights" or "few rows" in step.slow]
-    reasons = []
-    if starved:
+    reasons, saved = [], 0.0
+    seconds = sum(step.seconds for step in starved)
+    if seconds >= _WORTH * total:
         many = len(starved) > 1
         reasons.append(f"{len(starved)} layer{'s' * many} read{'s' * (not many)} weights for few rows")
-    if overhead:
+        saved += seconds / 2
+    if overhead >= _BETWEEN * total:
         reasons.append("the time between the steps is per run")
-    return overhead + sum(step.seconds for step in starved) / 2, f"larger batches ({' and '.join(reasons)})"
+        saved += overhead
+    return saved, f"larger batches ({' and '.join(reasons)})"
 
 
 def _operators(steps: Iterable[StepProfile]) -> str:
