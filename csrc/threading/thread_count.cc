@@ -72,3 +72,14 @@ std::string ignored_omp_num_threads() {
 }
 
 }  // namespace qkern::threading
+
+// For threadpoolctl, which finds them by name (python/qkern/threadpoolctl_controller.py).
+#ifdef _WIN32
+#define QKERN_EXPORT __declspec(dllexport)
+#else
+#define QKERN_EXPORT __attribute__((visibility("default")))
+#endif
+extern "C" {
+QKERN_EXPORT int qkern_get_num_threads() { return qkern::threading::num_threads(); }
+QKERN_EXPORT void qkern_set_num_threads(int count) { qkern::threading::set_num_threads(count); }
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import isa
+from . import isa, threadpoolctl_controller
 from ._core import (
     PackedMatrix,
     QConv,
@@ -54,6 +54,8 @@ __all__ = [
     "requantize",
     "set_num_threads",
 ]
+
+threadpoolctl_controller.register_when_imported()
 
 # The model layer needs the extra [onnx] and takes longer to import, so it loads when first asked for.
 _MODEL_LAYER = {

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import _core
+from . import _core, isa
 
 __all__ = ["KERNEL_CASES", "MODEL_CASES", "Check", "expected", "run_case", "verify"]
 
@@ -209,14 +209,11 @@ def run_case(name: str) -> str:
 
 def verify() -> Iterator[Check]:
     """Each case on each tier that this processor can run."""
-    hashes, active = expected(), _core.isa_active()
-    try:
-        for tier in _core.isa_available():
-            _core.isa_use(tier)
+    hashes = expected()
+    for tier in _core.isa_available():
+        with isa.use(tier):
             for name in (*KERNEL_CASES, *MODEL_CASES):
                 yield Check(tier, name, run_case(name) == hashes[name])
-    finally:
-        _core.isa_use(active)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ tier gives the same bits, so the choice matters for speed and for tests only.
 
 from __future__ import annotations
 
+from bisect import insort
+from itertools import count
 from types import TracebackType
 
 from . import _core
+from .locks import Lock
 
 __all__ = ["active", "available", "compiled", "use"]
 
@@ -31,18 +34,33 @@ def active() -> str:
 class use:
     """Makes `name` the tier of new work, for the whole process; as a context manager, until its end.
 
-    What was packed before (`pack`, `QLinear`, `QConv`, `Session`) stays with the tier that packed it. Raises
-    ValueError, naming what is available, where the build or the processor lacks the tier.
+    What was packed before (`pack`, `QLinear`, `QConv`, `Session`) stays with the tier that packed it. Contexts of
+    several threads may overlap: the latest one that hasn't ended counts. Raises ValueError, naming what is available,
+    where the build or the processor lacks the tier.
     """
 
     def __init__(self, name: str) -> None:
-        self._before = _core.isa_active()
-        _core.isa_use(name)
+        with _access:
+            self._before = _core.isa_active()
+            _core.isa_use(name)
+            self._number = next(_numbers)
 
     def __enter__(self) -> None:
-        return None
+        with _access:
+            insort(_entered, self, key=lambda each: each._number)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _core.isa_use(self._before)
+        with _access:
+            place = _entered.index(self)
+            del _entered[place]
+            if place < len(_entered):  # a later one goes on, and will give back what this one would have
+                _entered[place]._before = self._before
+            else:
+                _core.isa_use(self._before)
+
+
+_access = Lock()
+_numbers = count()
+_entered: list[use] = []

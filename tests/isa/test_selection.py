@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -189,3 +190,30 @@ def test_packed_objects_keep_their_tier(packed_by, called_under):
         for (layer, x), result in zip(layers, results, strict=True):
             assert layer.isa == packed_by
             np.testing.assert_array_equal(layer(x), result)
+
+
+@pytest.mark.skipif(len(AVAILABLE) < 2, reason="one tier")
+def test_contexts_that_overlap():
+    # as two threads have them: neither ends in the order it began
+    before, (one, other) = qkern.isa.active(), (AVAILABLE[-1], AVAILABLE[0])
+    first, second = qkern.isa.use(one), qkern.isa.use(other)
+    second.__enter__()
+    first.__enter__()
+    first.__exit__(None, None, None)
+    assert qkern.isa.active() == other
+    second.__exit__(None, None, None)
+    assert qkern.isa.active() == before
+
+
+@pytest.mark.skipif(len(AVAILABLE) < 2, reason="one tier")
+def test_contexts_of_many_threads_leave_the_tier_as_it_was():
+    before = qkern.isa.active()
+
+    def work(number):
+        for i in range(200):
+            with qkern.isa.use(AVAILABLE[(number + i) % len(AVAILABLE)]):
+                assert qkern.isa.active() in AVAILABLE
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert qkern.isa.active() == before

@@ -37,6 +37,8 @@ PYTHON_LAYERS = [
     "profiling",
     "timing",
     "isa",
+    "threadpoolctl_controller",
+    "locks",
     "_core",
 ]
 

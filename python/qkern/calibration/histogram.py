@@ -93,11 +93,11 @@ class Histogram(Observer):
             found = self._counted(values, counts)
             assert found is not None
         least, most, zeros = found
-        self._chosen = {}
         self.counts = counts
         self.zeros += zeros
         self._include(np.float32(least), np.float32(most), values.size)
         self._fit()
+        self._chosen = {}  # at last: a choice made meanwhile is forgotten
 
     def _counted(self, values: NDArray[np.float32], counts: NDArray[np.int64]) -> tuple[float, float, int] | None:
         """Adds to the counts; the extremes and the number of zeros. None where a number is in none of the bins."""
@@ -110,11 +110,11 @@ class Histogram(Observer):
         self.infinities += other.infinities
         if other.count == 0:
             return
-        self._chosen = {}
         self._include(other.minimum, other.maximum, other.count)
         self._fit()
         self.counts = self.counts + _rebinned(other.counts, other.first, self.exponent - other.exponent, self.first)
         self.zeros += other.zeros
+        self._chosen = {}
 
     def to_bytes(self) -> bytes:
         head = _STATE.pack(_MAGIC, self.exponent, self.count, self.zeros, self.minimum, self.maximum)

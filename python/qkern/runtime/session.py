@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from .builder import Builder
 from .foreign_nodes import Fallback
 from .frame import Frame, Tap
+from .idle_frames import IdleFrames
 from .program import Step
 from .qoperator import expand_qoperators
 from .signature import InputSpec, checked_feeds, input_specs, shape_of, spec_of
@@ -91,7 +91,7 @@ class Session:
         self._outputs = builder.outputs
         self._taps = builder.taps
         self._output_specs = [spec_of(value) for value in graph.graph.outputs]
-        self._frames: OrderedDict[tuple[Any, ...], list[Frame]] = OrderedDict()
+        self._idle = IdleFrames(_MOST_SHAPES)
 
     def get_inputs(self) -> list[InputSpec]:
         """What has to be fed: name, dtype and shape of each input."""
@@ -141,16 +141,13 @@ class Session:
             return self._feeding(fed)._run(feeds, tap)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
         key = tuple(map(shape_of, arrays.values()))
-        idle = self._frames.setdefault(key, [])
-        try:  # another thread may take it between a look and the pop
-            frame = idle.pop()
-        except IndexError:
+        frame = self._idle.take(key)
+        if frame is None:
             frame = Frame(self.steps, self._inputs, [slot for _, slot in self._outputs], self._taps)
         # ONNX defines what infinities and NaN give: NumPy's warnings of them are not for the caller.
         with _limited_to(self._threads), np.errstate(all="ignore"):
             results = frame.run(arrays, tap)
-        idle.append(frame)
-        self._forget_old_shapes(key)
+        self._idle.put(key, frame)
         return results
 
     def _feeding(self, names: frozenset[str]) -> Session:
@@ -163,14 +160,6 @@ class Session:
                 graph.graph.initializers.pop(name).const_value = None
             latest = self._fed = names, Session(graph, self._threads, observe=self._observed, fallback=self._fallback)
         return latest[1]
-
-    def _forget_old_shapes(self, latest: tuple[Any, ...]) -> None:
-        try:
-            self._frames.move_to_end(latest)
-            while len(self._frames) > _MOST_SHAPES:
-                self._frames.popitem(last=False)
-        except KeyError:  # another thread was faster
-            pass
 
 
 @dataclass(frozen=True)
