@@ -165,3 +165,39 @@ def guarded() -> Iterator[Callable[..., np.ndarray]]:
     yield copy
     for start, total in regions:
         libc.munmap(start, total)
+
+
+@pytest.fixture(autouse=not EMULATED)
+def both_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a session runs by its plans in a test gives the bytes that the interpreter gives."""
+    from qkern.runtime.executor import Executor
+    from qkern.runtime.interpreter import interpret
+
+    run = Executor.run
+
+    def compared(executor: Executor, feeds: dict[str, Any], *clock: Any) -> list[Any]:
+        results = run(executor, feeds, *clock)
+        program = executor.program
+        if not any(name in step.op_type for step in program.steps for name in ("Random", "Bernoulli", "Multinomial")):
+            with np.errstate(all="ignore"):
+                expected = interpret(program, feeds)
+            assert_same_bytes(results, expected)
+        return results
+
+    monkeypatch.setattr(Executor, "run", compared)
+
+
+def assert_same_bytes(results: Any, expected: Any) -> None:
+    """Arrays, or lists of them, of the same types, shapes and bytes."""
+    if isinstance(expected, (list, tuple)):
+        assert len(results) == len(expected)
+        for each, other in zip(results, expected, strict=True):
+            assert_same_bytes(each, other)
+    elif isinstance(expected, np.ndarray):
+        assert (results.dtype, results.shape) == (expected.dtype, expected.shape)
+        if expected.dtype.hasobject:
+            np.testing.assert_array_equal(results, expected)
+        else:
+            assert results.tobytes() == expected.tobytes()
+    else:
+        assert results == expected

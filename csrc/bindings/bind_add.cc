@@ -3,9 +3,31 @@
 #include <pybind11/stl.h>
 
 #include "bindings/layer.h"
+#include "bindings/native_call.h"
+#include "program/calls.h"
 
 namespace qkern::bindings {
 namespace {
+
+elementwise::AddParams add_params(double a_scale, double b_scale, double y_scale, std::int64_t a_zero, std::int64_t b_zero, std::int64_t y_zero,
+                                  DType a_type, DType b_type, DType to, const Clamp& clamp) {
+  const ops::Codes bounds = parse_clamp(clamp, to);
+  return {positive_float(a_scale, "a_scale"),
+          positive_float(b_scale, "b_scale"),
+          positive_float(y_scale, "y_scale"),
+          zero_point(a_zero, "a_zero_point", a_type),
+          zero_point(b_zero, "b_zero_point", b_type),
+          zero_point(y_zero, "y_zero_point", to),
+          bounds.low,
+          bounds.high};
+}
+
+NativeCallPtr native_add(const Shape& shape, const py::object& a_dtype, const py::object& b_dtype, double a_scale, double b_scale, double y_scale,
+                         std::int64_t a_zero, std::int64_t b_zero, std::int64_t y_zero, const py::object& dtype, const Clamp& clamp) {
+  const DType a_type = parse_dtype(a_dtype, "a", codes), b_type = parse_dtype(b_dtype, "b", codes), to = parse_dtype(dtype, "dtype", codes);
+  return std::make_shared<program::AddCodes>(a_type, b_type, to, product(shape),
+                                             add_params(a_scale, b_scale, y_scale, a_zero, b_zero, y_zero, a_type, b_type, to, clamp));
+}
 
 py::object add(const py::array& a, const py::array& b, double a_scale, double b_scale, double y_scale, std::int64_t a_zero, std::int64_t b_zero,
                std::int64_t y_zero, const py::object& dtype, const Clamp& clamp, const py::object& out) {
@@ -14,15 +36,7 @@ py::object add(const py::array& a, const py::array& b, double a_scale, double b_
   const py::array left = contiguous(a), right = contiguous(b);
   const Shape shape = shape_of(left);
   if (shape != shape_of(right)) value_error("a has shape " + to_string(shape) + ", b " + to_string(shape_of(right)) + "; they must be equal");
-  const ops::Codes bounds = parse_clamp(clamp, to);
-  const elementwise::AddParams params{positive_float(a_scale, "a_scale"),
-                                      positive_float(b_scale, "b_scale"),
-                                      positive_float(y_scale, "y_scale"),
-                                      zero_point(a_zero, "a_zero_point", a_type),
-                                      zero_point(b_zero, "b_zero_point", b_type),
-                                      zero_point(y_zero, "y_zero_point", to),
-                                      bounds.low,
-                                      bounds.high};
+  const elementwise::AddParams params = add_params(a_scale, b_scale, y_scale, a_zero, b_zero, y_zero, a_type, b_type, to, clamp);
   Output output(out, shape, to, {&left, &right});
   const void *from_a = left.data(), *from_b = right.data();
   void* result = output.data();
@@ -35,6 +49,12 @@ py::object add(const py::array& a, const py::array& b, double a_scale, double b_
 }
 
 }  // namespace
+
+void add_native_add(NativeCall& calls) {
+  calls.def_static("add", &native_add, py::arg("shape"), py::arg("a_dtype"), py::arg("b_dtype"), py::kw_only(), py::arg("a_scale"),
+                   py::arg("b_scale"), py::arg("y_scale"), py::arg("a_zero_point"), py::arg("b_zero_point"), py::arg("y_zero_point"),
+                   py::arg("dtype"), py::arg("clamp"), "A call of add().");
+}
 
 void bind_add(py::module_& m) {
   m.def("add", &add, py::arg("a"), py::arg("b"), py::kw_only(), py::arg("a_scale"), py::arg("b_scale"), py::arg("y_scale"),

@@ -3,7 +3,9 @@
 #include "bindings/constructed.h"
 #include "bindings/geometry.h"
 #include "bindings/layer.h"
+#include "bindings/native_call.h"
 #include "ops/conv.h"
+#include "program/calls.h"
 #include "tensor/sizes.h"
 
 namespace qkern::bindings {
@@ -152,6 +154,16 @@ struct FloatConv : ConvLayer, OnlyConstructed {
 };
 
 template <class Layer>
+NativeCallPtr native_conv(const std::shared_ptr<Layer>& layer, const Shape& x_shape, const py::object& x_dtype) {
+  if (layer->conv.layout() != ops::Layout::ChannelsLast) value_error("layer: a program's images are channels last");
+  const DType dtype = layer->conv.is_float() ? parse_dtype(x_dtype, "x", {DType::Float32}) : parse_dtype(x_dtype, "x", codes);
+  if (!layer->conv.is_float()) check_zero_point(layer->conv.x_zero_point(), dtype);
+  const Call call = call_shape(layer->conv, layer->padding, layer->axes, x_shape);
+  return std::make_shared<program::Convolution>(std::shared_ptr<const ops::Conv>(layer, &layer->conv),
+                                                layer->conv.plan(dtype, call.image, call.window));
+}
+
+template <class Layer>
 BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) {
   return BoundClass<Layer>(m, name, py::is_final(), doc)
       .def(
@@ -176,6 +188,11 @@ BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) 
 }
 
 }  // namespace
+
+void add_native_conv(NativeCall& calls) {
+  calls.def_static("conv", &native_conv<QConv>, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), "A call of QConv or Conv.")
+      .def_static("conv", &native_conv<FloatConv>, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
+}
 
 void bind_conv(py::module_& m) {
   m.def("conv", &conv, py::arg("x"), py::arg("w"), py::kw_only(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1,

@@ -2,7 +2,9 @@
 
 #include "bindings/constructed.h"
 #include "bindings/layer.h"
+#include "bindings/native_call.h"
 #include "ops/linear.h"
+#include "program/calls.h"
 
 namespace qkern::bindings {
 namespace {
@@ -40,13 +42,33 @@ struct Rows {
   Shape shape;
 };
 
-Rows rows_of(const py::array& x, Index in, Index out, bool is_signed) {
-  Shape shape = shape_of(x);
+Shape row_shape(Shape shape, Index in, Index out) {
   if (shape.empty() || shape.back() != in) value_error("x has shape " + to_string(shape) + "; expected (..., " + std::to_string(in) + ")");
-  const Index rows = product(shape, 0, shape.size() - 1);
-  const auto* data = static_cast<const unsigned char*>(x.data());
   shape.back() = out;
-  return {{data, data + x.nbytes(), rows, in, in, is_signed}, shape};
+  return shape;
+}
+
+Rows rows_of(const py::array& x, Index in, Index out, bool is_signed) {
+  const Shape shape = row_shape(shape_of(x), in, out);
+  const auto* data = static_cast<const unsigned char*>(x.data());
+  return {{data, data + x.nbytes(), product(shape, 0, shape.size() - 1), in, in, is_signed}, shape};
+}
+
+NativeCallPtr native_qlinear(const std::shared_ptr<QLinear>& layer, const Shape& x, const py::object& x_dtype) {
+  const DType dtype = parse_dtype(x_dtype, "x", codes);
+  check_zero_point(layer->x_zero_point(), dtype);
+  const Shape shape = row_shape(x, layer->in_features(), layer->out_features());
+  const Index rows = product(shape, 0, shape.size() - 1), depth = layer->in_features();
+  const ops::RowsView view{nullptr, nullptr, rows, depth, depth, dtype == DType::Int8};
+  return std::make_shared<program::FullyConnected<ops::QLinear, void>>(layer, view, rows * depth);
+}
+
+NativeCallPtr native_linear(const std::shared_ptr<Linear>& layer, const Shape& x, const py::object& x_dtype) {
+  parse_dtype(x_dtype, "x", {DType::Float32});
+  const Shape shape = row_shape(x, layer->in_features(), layer->out_features());
+  const Index rows = product(shape, 0, shape.size() - 1), depth = layer->in_features();
+  const ops::RowsView view{nullptr, nullptr, rows, depth, depth, true};
+  return std::make_shared<program::FullyConnected<ops::Linear, float>>(layer, view, rows * depth * size_of(DType::Float32));
 }
 
 py::object call_qlinear(const QLinear& layer, const py::array& x, const py::object& out) {
@@ -85,6 +107,11 @@ py::object call_linear(const Linear& layer, const py::array& x, const py::object
 }
 
 }  // namespace
+
+void add_native_linear(NativeCall& calls) {
+  calls.def_static("linear", &native_qlinear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), "A call of QLinear or Linear.")
+      .def_static("linear", &native_linear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
+}
 
 void bind_linear(py::module_& m) {
   BoundClass<QLinear>(m, "QLinear", py::is_final(),

@@ -1,6 +1,9 @@
 #include "ops/lookup.h"
 
-#include "bindings/ndarray.h"
+#include <pybind11/stl.h>
+
+#include "bindings/native_call.h"
+#include "program/calls.h"
 
 namespace qkern::bindings {
 namespace {
@@ -24,7 +27,20 @@ py::object lookup(const py::object& x, const py::array& table, const py::object&
   return output.finish();
 }
 
+NativeCallPtr native_lookup(const Shape& shape, const py::array& table) {
+  dtype_of(table, "table", codes);
+  if (table.ndim() != 1 || table.size() != 256) value_error("table has shape " + to_string(shape_of(table)) + "; expected (256,)");
+  const py::array entries = contiguous(table);
+  std::array<std::uint8_t, 256> values;
+  std::copy_n(static_cast<const std::uint8_t*>(entries.data()), values.size(), values.data());
+  return std::make_shared<program::Lookup>(values, product(shape));
+}
+
 }  // namespace
+
+void add_native_lookup(NativeCall& calls) {
+  calls.def_static("lookup", &native_lookup, py::arg("shape"), py::arg("table"), "A call of lookup() on 8-bit codes.");
+}
 
 void bind_lookup(py::module_& m) {
   m.def("lookup", &lookup, py::arg("x"), py::arg("table"), py::kw_only(), py::arg("out") = py::none(),

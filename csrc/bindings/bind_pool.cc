@@ -4,6 +4,8 @@
 
 #include "bindings/geometry.h"
 #include "bindings/layer.h"
+#include "bindings/native_call.h"
+#include "program/calls.h"
 
 namespace qkern::bindings {
 namespace {
@@ -45,18 +47,24 @@ py::object max_pool(const py::array& x, const py::object& kernel, const py::obje
   return output.finish();
 }
 
-py::object run_average(const py::array& input, DType dtype, const Call& call, bool count_include_pad, double x_scale, std::int64_t x_zero,
-                       double y_scale, std::int64_t y_zero, const py::object& y_dtype, const py::object& out) {
+ops::AveragePool averaging(DType dtype, bool count_include_pad, double x_scale, std::int64_t x_zero, double y_scale, std::int64_t y_zero,
+                           const py::object& y_dtype) {
   ops::AveragePool pool{count_include_pad, 1, 0, {}};
   if (dtype == DType::Float32) {
     pool.output.dtype = DType::Float32;
-  } else {
-    const py::object to = y_dtype.is_none() ? py::object(to_numpy(dtype)) : y_dtype;
-    pool.output = layer_output(y_scale, y_zero, to, std::nullopt);
-    pool.x_scale = positive_float(x_scale, "x_scale");
-    pool.x_zero_point = zero_point(x_zero, "x_zero_point", dtype);
-    if (!std::isfinite(pool.x_scale / pool.output.y_scale)) value_error("x_scale / y_scale is not finite");
+    return pool;
   }
+  const py::object to = y_dtype.is_none() ? py::object(to_numpy(dtype)) : y_dtype;
+  pool.output = layer_output(y_scale, y_zero, to, std::nullopt);
+  pool.x_scale = positive_float(x_scale, "x_scale");
+  pool.x_zero_point = zero_point(x_zero, "x_zero_point", dtype);
+  if (!std::isfinite(pool.x_scale / pool.output.y_scale)) value_error("x_scale / y_scale is not finite");
+  return pool;
+}
+
+py::object run_average(const py::array& input, DType dtype, const Call& call, bool count_include_pad, double x_scale, std::int64_t x_zero,
+                       double y_scale, std::int64_t y_zero, const py::object& y_dtype, const py::object& out) {
+  const ops::AveragePool pool = averaging(dtype, count_include_pad, x_scale, x_zero, y_scale, y_zero, y_dtype);
   Output output(out, call.shape, pool.output.dtype, {&input});
   const void* from = input.data();
   void* result = output.data();
@@ -89,7 +97,32 @@ py::object global_average_pool(const py::array& x, const std::string& layout, do
   return run_average(input, x_type, call, false, x_scale, x_zero, y_scale, y_zero, dtype, out);
 }
 
+NativeCallPtr native_max_pool(const Shape& x, const py::object& dtype, const py::object& kernel, const py::object& strides, const py::object& padding,
+                              const py::object& dilations) {
+  const Call call = call_of(x, kernel, strides, padding, dilations, "NHWC");
+  return std::make_shared<program::MaxPool>(ops::plan_pool(parse_dtype(dtype, "x", pooled), call.image, call.window, call.layout));
+}
+
+NativeCallPtr native_average_pool(const Shape& x, const py::object& x_dtype, const py::object& kernel, const py::object& strides,
+                                  const py::object& padding, const py::object& dilations, bool count_include_pad, double x_scale, std::int64_t x_zero,
+                                  double y_scale, std::int64_t y_zero, const py::object& dtype) {
+  const DType x_type = parse_dtype(x_dtype, "x", pooled);
+  const Call call = call_of(x, kernel, strides, padding, dilations, "NHWC");
+  return std::make_shared<program::AveragePool>(ops::plan_pool(x_type, call.image, call.window, call.layout),
+                                                averaging(x_type, count_include_pad, x_scale, x_zero, y_scale, y_zero, dtype));
+}
+
 }  // namespace
+
+void add_native_pool(NativeCall& calls) {
+  calls
+      .def_static("max_pool", &native_max_pool, py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("kernel"), py::arg("strides") = 1,
+                  py::arg("padding") = 0, py::arg("dilations") = 1, "A call of max_pool() on channels-last images.")
+      .def_static("average_pool", &native_average_pool, py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("kernel"),
+                  py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("count_include_pad") = false,
+                  py::arg("x_scale") = 1.0, py::arg("x_zero_point") = 0, py::arg("y_scale") = 1.0, py::arg("y_zero_point") = 0,
+                  py::arg("dtype") = py::none(), "A call of average_pool() on channels-last images.");
+}
 
 void bind_pool(py::module_& m) {
   m.def("max_pool", &max_pool, py::arg("x"), py::kw_only(), py::arg("kernel"), py::arg("strides") = 1, py::arg("padding") = 0,

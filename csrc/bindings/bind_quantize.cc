@@ -3,7 +3,8 @@
 #include <pybind11/stl.h>
 
 #include "bindings/fast_call.h"
-#include "bindings/ndarray.h"
+#include "bindings/native_call.h"
+#include "program/calls.h"
 
 namespace qkern::bindings {
 namespace {
@@ -76,6 +77,20 @@ py::object dequantize(const py::object& q, const py::object& scale, const py::ob
   return output.finish();
 }
 
+NativeCallPtr native_quantize(const Shape& shape, const py::object& scale, const py::object& zero_point, const py::object& dtype,
+                              std::optional<Index> axis) {
+  const DType to = parse_dtype(dtype, "dtype", codes);
+  Parameters p = parameters(scale, zero_point, to, shape, axis);
+  return std::make_shared<program::Quantize>(p.view, std::move(p.scale), std::move(p.zero_point), to);
+}
+
+NativeCallPtr native_dequantize(const Shape& shape, const py::object& dtype, const py::object& scale, const py::object& zero_point,
+                                std::optional<Index> axis) {
+  const DType from = parse_dtype(dtype, "q", {DType::Int8, DType::Uint8, DType::Int32});
+  Parameters p = parameters(scale, zero_point, from, shape, axis);
+  return std::make_shared<program::Dequantize>(p.view, std::move(p.scale), std::move(p.zero_point), from);
+}
+
 // A whole array with one scale and one zero point.
 PyObject* fast_quantize(const Arguments& arguments) {
   PyObject *const x = arguments[0], *const scale = arguments[1], *const zero_point = arguments[2], *const dtype = arguments[3],
@@ -108,6 +123,14 @@ PyObject* fast_dequantize(const Arguments& arguments) {
 }
 
 }  // namespace
+
+void add_native_quantize(NativeCall& calls) {
+  calls
+      .def_static("quantize", &native_quantize, py::arg("shape"), py::arg("scale"), py::arg("zero_point"), py::kw_only(), py::arg("dtype"),
+                  py::arg("axis"), "A call of quantize() on float32.")
+      .def_static("dequantize", &native_dequantize, py::arg("shape"), py::arg("dtype"), py::arg("scale"), py::arg("zero_point"), py::kw_only(),
+                  py::arg("axis"), "A call of dequantize() on codes of that dtype.");
+}
 
 void bind_quantize(py::module_& m) {
   m.def("quantize", &quantize, py::arg("x"), py::arg("scale"), py::arg("zero_point") = 0, py::kw_only(), py::arg("dtype") = py::none(),

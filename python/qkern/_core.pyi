@@ -274,3 +274,95 @@ def cpu_quota(root: str = ...) -> float | None: ...
 def register_loop(tier: str, dtype: str, rounds: int) -> int: ...
 def register_loop_instructions(tier: str, dtype: str) -> str: ...
 def read_memory(data: Array, repeats: int = 1) -> int: ...
+
+# --- programs ------------------------------------------------------------------
+
+Bounds = tuple[float, float]
+Place = int | tuple[int, int] | Array
+
+@final
+class NativeCall:
+    @staticmethod
+    def conv(layer: QConv | Conv, x_shape: Sequence[int], x_dtype: DTypeLike) -> NativeCall: ...
+    @staticmethod
+    def linear(layer: QLinear | Linear, x_shape: Sequence[int], x_dtype: DTypeLike) -> NativeCall: ...
+    @staticmethod
+    def add(
+        shape: Sequence[int],
+        a_dtype: DTypeLike,
+        b_dtype: DTypeLike,
+        *,
+        a_scale: float,
+        b_scale: float,
+        y_scale: float,
+        a_zero_point: int,
+        b_zero_point: int,
+        y_zero_point: int,
+        dtype: DTypeLike,
+        clamp: tuple[int, int] | None,
+    ) -> NativeCall: ...
+    @staticmethod
+    def lookup(shape: Sequence[int], table: Array) -> NativeCall: ...
+    @staticmethod
+    def quantize(
+        shape: Sequence[int], scale: ArrayLike, zero_point: ArrayLike, *, dtype: DTypeLike, axis: int | None
+    ) -> NativeCall: ...
+    @staticmethod
+    def dequantize(
+        shape: Sequence[int], dtype: DTypeLike, scale: ArrayLike, zero_point: ArrayLike, *, axis: int | None
+    ) -> NativeCall: ...
+    @staticmethod
+    def max_pool(
+        x_shape: Sequence[int],
+        x_dtype: DTypeLike,
+        *,
+        kernel: Ints,
+        strides: Ints = 1,
+        padding: Padding = 0,
+        dilations: Ints = 1,
+    ) -> NativeCall: ...
+    @staticmethod
+    def average_pool(
+        x_shape: Sequence[int],
+        x_dtype: DTypeLike,
+        *,
+        kernel: Ints,
+        strides: Ints = 1,
+        padding: Padding = 0,
+        dilations: Ints = 1,
+        count_include_pad: bool = False,
+        x_scale: float = 1.0,
+        x_zero_point: int = 0,
+        y_scale: float = 1.0,
+        y_zero_point: int = 0,
+        dtype: DTypeLike = ...,
+    ) -> NativeCall: ...
+    @staticmethod
+    def copy(element_size: int, shape: Sequence[int], strides: Sequence[int], start: int) -> NativeCall: ...
+    @staticmethod
+    def gather(element_size: int, shape: Sequence[int], indices: Sequence[NDArray[np.int64] | None]) -> NativeCall: ...
+    @staticmethod
+    def pad(shape: Sequence[int], padded: Sequence[int], before: Sequence[int], fill: Array) -> NativeCall: ...
+    @staticmethod
+    def concatenate(rows: int, parts: Sequence[int]) -> NativeCall: ...
+    @staticmethod
+    def combine(
+        operation: str,
+        a: Sequence[int],
+        b: Sequence[int],
+        constant_at: int,
+        constant: NDArray[np.float32] | None,
+        bounds: Bounds | None,
+    ) -> NativeCall: ...
+    @staticmethod
+    def clamp(shape: Sequence[int], low: float, high: float) -> NativeCall: ...
+
+@final
+class Program:
+    def __init__(self, steps: list[tuple[NativeCall, list[Place], Place]]) -> None: ...
+    def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: NDArray[np.int64] | None = None) -> None: ...
+    def __len__(self) -> int: ...
+
+def place(
+    sizes: NDArray[np.int64], firsts: NDArray[np.int64], lasts: NDArray[np.int64], alignment: int
+) -> tuple[NDArray[np.int64], int]: ...

@@ -14,7 +14,7 @@ CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "qkern"
 
 # Top to bottom.
-CPP_LAYERS = ["bindings", "ops", "isa", "conv", "gemm", "elementwise", "cpu", "threading", "tensor"]
+CPP_LAYERS = ["bindings", "program", "ops", "isa", "conv", "gemm", "elementwise", "cpu", "threading", "tensor"]
 PYTHON_LAYERS = [
     "cli",
     "golden",
@@ -26,6 +26,7 @@ PYTHON_LAYERS = [
     "calibration",
     "runtime",
     "operators",
+    "program",
     "fusion",
     "reference_list",
     "model_file",
@@ -81,7 +82,7 @@ def test_imports_go_down(path: Path):
 
 
 def test_no_module_imports_itself_through_others():
-    """Imports for types only are imports too, but for those of the runtime's builder, which its parts are handed."""
+    """Imports for types only are imports too."""
     modules = {module_of(path): path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"}
     graph = {name: set(imported_modules(name, path, modules)) for name, path in modules.items()}
     while leaves := {name for name, others in graph.items() if not others}:
@@ -97,9 +98,8 @@ def imported_modules(name: str, path: Path, modules: dict[str, Path]) -> Iterato
     """The modules of the package that one imports, wherever it is in the file."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     tree = ast.parse(path.read_text())
-    ignored = type_checking_imports(tree) if parts[0] in {"operators", "runtime"} else set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in ignored:
+        if isinstance(node, ast.ImportFrom):
             for each in absolute(node, parts):
                 found = each if each in modules else each.rpartition(".")[0]
                 if found in modules and found != name:
@@ -108,11 +108,7 @@ def imported_modules(name: str, path: Path, modules: dict[str, Path]) -> Iterato
 
 def imported_layers(tree: ast.Module, parts: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """Line and layer of every import of the package, wherever it is in the file."""
-    # An operator is handed the runtime's builder; only the type is from above.
-    ignored = type_checking_imports(tree) if parts[0] == "operators" else set()
     for node in ast.walk(tree):
-        if node in ignored:
-            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name.split(".")[0] == "qkern"]
         elif isinstance(node, ast.ImportFrom):
@@ -136,15 +132,6 @@ def absolute(node: ast.ImportFrom, parts: tuple[str, ...]) -> list[str]:
     return [".".join([*base, alias.name]) for alias in node.names]
 
 
-def type_checking_imports(tree: ast.Module) -> set[ast.AST]:
-    blocks = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    )
-    return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
-
-
 @pytest.mark.parametrize(
     ("source", "parts", "layers"),
     [
@@ -154,7 +141,7 @@ def type_checking_imports(tree: ast.Module) -> set[ast.AST]:
         ("from .runtime.session import Session", ("pipeline",), ["runtime"]),
         ("import numpy, qkern.cli", ("pipeline",), ["cli"]),
         ("def f():\n    from ..runtime import builder", ("operators", "conv"), ["runtime"]),
-        ("if TYPE_CHECKING:\n    from ..runtime import builder", ("operators", "conv"), []),
+        ("if TYPE_CHECKING:\n    from ..runtime import builder", ("operators", "conv"), ["runtime"]),
     ],
 )
 def test_the_scan_sees_every_kind_of_import(source: str, parts: tuple[str, ...], layers: list[str]):

@@ -85,11 +85,15 @@ BINDINGS = sorted(path.stem for path in (CSRC / "bindings").glob("bind_*.cc"))
 
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_a_binding_is_in_the_module_the_stub_and_the_tests(binding: str):
-    assert f"  {binding}(m);" in (CSRC / "bindings" / "module.cc").read_text()
     source = (CSRC / "bindings" / f"{binding}.cc").read_text()
+    binds = f"  {binding}(m);" in (CSRC / "bindings" / "module.cc").read_text()
+    makes = f"  {binding.replace('bind', 'add_native')}(calls);" in (CSRC / "bindings" / "bind_program.cc").read_text()
+    assert binds or makes
     functions = re.findall(r'm\.def\(\s*"(\w+)"', source)
     classes = re.findall(r'(?:class_|BoundClass|bind_layer)<[^;(]*>\s*\(m, "(\w+)"', source)
-    assert functions or classes
+    natives = re.findall(r'def_static\(\s*"(\w+)"', source)
+    assert bool(functions or classes) == binds
+    assert bool(natives) == makes
     stub = (PACKAGE / "_core.pyi").read_text()
     exported = "\n".join(path.read_text() for path in PACKAGE.glob("*.py"))
     for name in (*functions, *classes):
@@ -97,6 +101,14 @@ def test_a_binding_is_in_the_module_the_stub_and_the_tests(binding: str):
         # What the package wraps in a function of its own is tested through that.
         wrapped = re.search(rf"_core\.{name}\b", exported) is not None
         assert wrapped or mentioned(name, text_of_tests()), f"{name} has no test"
+    for name in natives:
+        assert re.search(rf"^    def {name}\b", stub, re.MULTILINE), f"NativeCall.{name} is not in _core.pyi"
+        assert f"NativeCall.{name}(" in calls_of_the_package(), f"nothing makes a NativeCall.{name}"
+
+
+def calls_of_the_package() -> str:
+    """Sources of the calls, each of which tests/program/test_calls.py compares with its native one."""
+    return "\n".join(path.read_text() for part in ("program", "operators") for path in (PACKAGE / part).glob("*.py"))
 
 
 def list_of(folder: str) -> str:

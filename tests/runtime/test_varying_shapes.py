@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,7 +9,6 @@ import onnx
 import pytest
 import qkern
 from onnx_text import graph
-from qkern.runtime.frame import _Life, _placed
 
 FLOATS = [np.float32([[1, 2, 3, -1]]), np.float32([[-1, -2, 7, -1]]), np.float32([[5, 2, 3, 4]])]
 BEHIND = "d = Relu(c) e = Add(d, d) t = Transpose<perm=[1, 0]>(e) y = Relu(t)"  # kernels of our own, and a view of some
@@ -179,40 +177,3 @@ def test_an_output_listed_twice_and_one_that_is_an_input(fallback):
         for number, result in enumerate(results):
             assert not any(np.shares_memory(result, other) for other in [x, *results[:number]])
     assert len(session.run(["z", "y", "z"], {"x": x})) == 3
-
-
-def instructions_of(function, *arguments):
-    """What `function` returns, and how many of Python's instructions that took."""
-    count = 0
-
-    def trace(frame, event, argument):
-        nonlocal count
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        return function(*arguments), count
-    finally:
-        sys.settrace(None)
-
-
-def test_planning_grows_with_the_values_and_not_with_their_square():
-    """Values that are all alive at once: from the first step to the last."""
-    taken = []
-    for count in (1000, 4000):
-        lives = {i: _Life(i, count, 4 * (i % 7)) for i in range(count)}
-        (offsets, total), instructions = instructions_of(_placed, lives)
-        taken.append(instructions)
-        nonempty = count - len(range(0, count, 7))
-        assert total == 64 * nonempty
-        assert len({offset for number, offset in offsets.items() if number % 7}) == nonempty
-    assert 0 < taken[0] < taken[1] < 6 * taken[0]  # 16 times as many for a square
-
-
-def test_an_arena_is_as_small_as_can_be_for_a_chain():
-    lives = {i: _Life(i, i + 1, 640) for i in range(50)}
-    offsets, total = _placed(lives)
-    assert total == 2 * 640
-    assert set(offsets.values()) == {0, 640}

@@ -18,8 +18,8 @@ from . import options
 
 if TYPE_CHECKING:
     from ..profiling import Profile
+    from ..program import Step
     from ..runtime.foreign_nodes import Fallback
-    from ..runtime.program import Step
     from ..runtime.signature import InputSpec
 
 __all__ = ["explain", "profile_table"]

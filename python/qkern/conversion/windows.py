@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from .._core import add_column_sums
 from ..fusion import constant_of
-from ..operators.window import Window, window_of
+from ..operators.window import window_of
+from ..program import Window
 from ..runtime.session import Execution
 from .observation import Taps, observe
 

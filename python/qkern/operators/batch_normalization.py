@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .operator import Operator, Unsupported
+from ..program import Call, Form, Lowering, ScaleAndShift, Unsupported, same_form
+from .operator import Operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["BatchNormalization"]
 
@@ -27,35 +27,35 @@ class BatchNormalization(Operator):
     op_type = "BatchNormalization"
     attributes = ("epsilon", "momentum", "spatial", "training_mode")
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         if node.attributes.get_int("training_mode", 0) or any(output.name for output in node.outputs[1:]):
             raise Unsupported("it is in training mode")
         if node.attributes.get_int("spatial", 1) != 1:
             raise Unsupported("it has parameters for each pixel")
         values = [value for value in node.inputs if value is not None]
-        if len(values) != 5 or not all(builder.is_float(value) for value in values):
+        if len(values) != 5 or not all(lowering.is_float(value) for value in values):
             raise Unsupported("its inputs are not float32")
         x, *parameters = values
-        rank = builder.rank(x)
+        rank = lowering.rank(x)
         if rank < 2:
             raise Unsupported("its input has no axis of channels")
         if any(value.shape is not None and len(value.shape) != 1 for value in parameters):
             raise Unsupported("its parameters are not one number per channel")
-        to = builder.destination(node)
-        channels_last = rank > 2 and builder.channels_last(x)
+        to = lowering.destination(node)
+        channels_last = rank > 2 and lowering.channels_last(x)
         # Channels first: one number per channel stands before the spatial axes.
         shape = (-1,) + (1,) * (0 if channels_last else rank - 2)
         epsilon = node.attributes.get_float("epsilon", 1e-5)
-        inputs = [builder.read(x, channels_last=channels_last)]
-        arrays = [builder.constant(value) for value in parameters]
+        inputs = [lowering.read(x, channels_last=channels_last)]
+        arrays = [lowering.constant(value) for value in parameters]
         known = [array for array in arrays if array is not None]
         if len(known) == len(parameters):
             factor, addend = _factor_and_addend(*known, epsilon=epsilon)
-            call: Any = partial(_scale, factor=factor.reshape(shape), addend=addend.reshape(shape), bounds=to.bounds)
+            call: Call = ScaleAndShift(factor.reshape(shape), addend.reshape(shape), to.bounds)
         else:
-            inputs += [builder.read(value) for value in parameters]
-            call = partial(_normalize, shape=shape, epsilon=epsilon, bounds=to.bounds)
-        builder.add_float(node, call, inputs, to, channels_last=channels_last)
+            inputs += [lowering.read(value) for value in parameters]
+            call = _Normalize(shape, epsilon, to.bounds)
+        lowering.add_float(node, call, inputs, to, channels_last=channels_last)
 
 
 def _factor_and_addend(
@@ -66,27 +66,19 @@ def _factor_and_addend(
         return factor.astype(np.float32), (beta - mean * factor).astype(np.float32)
 
 
-def _scale(
-    x: NDArray[np.float32],
-    *,
-    factor: NDArray[np.float32],
-    addend: NDArray[np.float32],
-    bounds: tuple[float, float] | None,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    with np.errstate(all="ignore"):
-        y = np.multiply(x, factor, out=out)
-        y += addend
-    return y if bounds is None else np.clip(y, np.float32(bounds[0]), np.float32(bounds[1]), out=y)
+@dataclass(frozen=True)
+class _Normalize(Call):
+    """The same with parameters that are operands, given the `shape` in which they broadcast to x's."""
 
+    shape: tuple[int, ...]
+    epsilon: float
+    bounds: tuple[float, float] | None
 
-def _normalize(
-    x: NDArray[np.float32],
-    *parameters: NDArray[np.float32],
-    shape: tuple[int, ...],
-    epsilon: float,
-    bounds: tuple[float, float] | None,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    factor, addend = _factor_and_addend(*parameters, epsilon=epsilon)
-    return _scale(x, factor=factor.reshape(shape), addend=addend.reshape(shape), bounds=bounds, out=out)
+    def __call__(
+        self, x: NDArray[np.float32], *parameters: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        factor, addend = _factor_and_addend(*parameters, epsilon=self.epsilon)
+        return ScaleAndShift(factor.reshape(self.shape), addend.reshape(self.shape), self.bounds)(x, out=out)
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        return same_form(operands[0])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .operator import Operator, Unsupported
+from ..program import Call, Form, Lowering, Unsupported, same_form
+from .operator import Operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["Cast"]
 
@@ -29,28 +29,36 @@ class Cast(Operator):
     op_type = "Cast"
     attributes = ("to", "saturate", "round_mode")  # the last two are about 8 bits
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         import onnx_ir as ir
 
         x = node.inputs[0]
         assert x is not None
-        source = ir.DataType.FLOAT if builder.is_float(x) else x.dtype
+        source = ir.DataType.FLOAT if lowering.is_float(x) else x.dtype
         to = ir.DataType(node.attributes.get_int("to", 0))
         twice = source == ir.DataType.DOUBLE and to in _HALVES  # some round by way of float32
         if source not in _NUMBERS or to not in _FLOATS or twice:
             raise Unsupported(f"it makes {to.name} of {'an unknown type' if source is None else source.name}")
-        channels_last = builder.channels_last(x)
-        call = partial(_cast, dtype=to.numpy())
-        builder.add_float(
+        channels_last = lowering.channels_last(x)
+        lowering.add_float(
             node,
-            call,
-            [builder.read(x, channels_last=channels_last)],
-            builder.destination(node, absorb=False),
+            _To(np.dtype(to.numpy())),
+            [lowering.read(x, channels_last=channels_last)],
+            lowering.destination(node, absorb=False),
             channels_last=channels_last,
-            takes_out=False,
         )
 
 
-def _cast(x: NDArray[Any], *, dtype: np.dtype[Any]) -> NDArray[Any]:
-    with np.errstate(all="ignore"):
-        return x.astype(dtype)
+@dataclass(frozen=True)
+class _To(Call):
+    """The operand as `dtype`."""
+
+    dtype: np.dtype[Any]
+    takes_out = False
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(all="ignore"):
+            return x.astype(self.dtype)
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        return same_form(operands[0], self.dtype)

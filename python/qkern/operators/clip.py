@@ -6,16 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..fusion import activation_bounds
-from .operator import Unsupported
-from .unary import Function, Unary
+from ..program import Clamped, Function, Lowering, Unsupported
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["Clip"]
 
@@ -31,18 +29,12 @@ class Clip(Unary):
             raise Unsupported("its bounds are not constant")
         return partial(np.clip, a_min=bounds[0], a_max=bounds[1])
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x, bounds = node.inputs[0], activation_bounds(node)
-        to = builder.destination(node, absorb=False)
-        if x is None or bounds is None or not builder.is_float(x) or (builder.codes(x) is not None and to.params):
-            super().lower(node, builder)
+        to = lowering.destination(node, absorb=False)
+        if x is None or bounds is None or not lowering.is_float(x) or (lowering.codes(x) is not None and to.params):
+            super().lower(node, lowering)
             return
-        channels_last = builder.channels_last(x)
-        inputs = [builder.read(x, channels_last=channels_last)]
-        builder.add_float(node, partial(_clip, bounds=bounds), inputs, to, channels_last=channels_last)
-
-
-def _clip(
-    x: NDArray[np.float32], *, bounds: tuple[float, float], out: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
-    return np.asarray(np.clip(x, np.float32(bounds[0]), np.float32(bounds[1]), out=out))
+        channels_last = lowering.channels_last(x)
+        inputs = [lowering.read(x, channels_last=channels_last)]
+        lowering.add_float(node, Clamped(bounds), inputs, to, channels_last=channels_last)

@@ -8,14 +8,14 @@ import numpy as np
 
 from .. import _core
 from ..fusion import constant_of
-from .operator import NodeQuantization, Operator, Unsupported
+from ..program import Convolution, Lowering, Unsupported
+from .operator import NodeQuantization, Operator
 from .weights import int8_layer, output_arguments
 from .window import obstacle, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["Conv"]
 
@@ -35,10 +35,10 @@ class Conv(Operator):
             return f"its weight {weight.name!r} is not constant"
         return obstacle(node, kernel) or NodeQuantization((0,), weight=1, weight_axis=0, bias=2)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x = node.inputs[0]
         assert x is not None
-        weight = builder.constant(node.inputs[1])
+        weight = lowering.constant(node.inputs[1])
         if weight is None:
             raise Unsupported("its weight is not constant")
         window = window_of(node, weight.shape[2:])
@@ -49,14 +49,14 @@ class Conv(Operator):
             "groups": node.attributes.get_int("group", 1),
             "layout": "NHWC",
         }
-        layer = int8_layer(node, builder, channel_axis=0)
+        layer = int8_layer(node, lowering, channel_axis=0)
         if isinstance(layer, str):
-            self._lower_float(node, builder, geometry, layer)
+            self._lower_float(node, lowering, geometry, layer)
             return
-        to = builder.destination(node)
+        to = lowering.destination(node)
         if to.params is None:  # float output: no activation is absorbed
-            to = builder.destination(node, absorb=False)
-        call = _core.QConv(
+            to = lowering.destination(node, absorb=False)
+        packed = _core.QConv(
             layer.weight,
             layer.scale,
             layer.bias,
@@ -66,18 +66,20 @@ class Conv(Operator):
             **output_arguments(to),
             **geometry,
         )
-        codes = builder.read_codes(layer.x, channels_last=True)
-        builder.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)
+        call = Convolution(packed, to.dtype)
+        codes = lowering.read_codes(layer.x, channels_last=True)
+        lowering.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)
 
-    def _lower_float(self, node: ir.Node, builder: Builder, geometry: dict[str, Any], reason: str) -> None:
-        x, weight = node.inputs[0], builder.constant(node.inputs[1])
-        bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    def _lower_float(self, node: ir.Node, lowering: Lowering, geometry: dict[str, Any], reason: str) -> None:
+        x, weight = node.inputs[0], lowering.constant(node.inputs[1])
+        bias = lowering.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert x is not None
         assert weight is not None
         if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
             raise Unsupported("its bias is not constant")
         if weight.dtype != np.float32:
             raise Unsupported(f"its weight is {weight.dtype}")
-        to = builder.destination(node)
-        call = _core.Conv(weight, bias, clamp=to.bounds, **geometry)
-        builder.add_float(node, call, [builder.read(x, channels_last=True)], to, channels_last=True, reason=reason)
+        to = lowering.destination(node)
+        packed = _core.Conv(weight, bias, clamp=to.bounds, **geometry)
+        call = Convolution(packed, np.dtype(np.float32))
+        lowering.add_float(node, call, [lowering.read(x, channels_last=True)], to, channels_last=True, reason=reason)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import constant_of
-from .operator import NodeQuantization, Operator, Unsupported
+from ..program import Call, Form, Lowering, Unsupported
+from .operator import NodeQuantization, Operator
 from .weights import int8_layer, output_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["ConvTranspose"]
 
@@ -51,19 +51,19 @@ class ConvTranspose(Operator):
             return str(reason)
         return NodeQuantization((0,), weight=1, weight_axis=1, bias=2)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
-        x, weight = node.inputs[0], builder.constant(node.inputs[1])
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
+        x, weight = node.inputs[0], lowering.constant(node.inputs[1])
         assert x is not None
         if weight is None:
             raise Unsupported("its weight is not constant")
         axes, groups = _axes(node, weight.shape), node.attributes.get_int("group", 1)
-        layer = int8_layer(node, builder, channel_axis=1, groups=groups)
+        layer = int8_layer(node, lowering, channel_axis=1, groups=groups)
         if isinstance(layer, str):
-            self._lower_float(node, builder, axes, layer)
+            self._lower_float(node, lowering, axes, layer)
             return
-        to = builder.destination(node)
+        to = lowering.destination(node)
         if to.params is None:  # float output: no activation is absorbed
-            to = builder.destination(node, absorb=False)
+            to = lowering.destination(node, absorb=False)
 
         def convolution(taps: NDArray[Any], padding: list[tuple[int, int]], dilations: list[int]) -> Any:
             return _core.QConv(
@@ -79,28 +79,26 @@ class ConvTranspose(Operator):
                 **output_arguments(to),
             )
 
-        nothing = np.full((1,) * (len(axes) + 1) + (len(layer.weight),), layer.x.zero_point, layer.x.params.dtype)
-        call = _Phases(axes, _as_convolution(layer.weight, groups), convolution, nothing)
-        codes = builder.read_codes(layer.x, channels_last=True)
-        builder.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)
+        call = _phases(axes, layer.weight, groups, convolution, layer.x.params.zero_point)
+        codes = lowering.read_codes(layer.x, channels_last=True)
+        lowering.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)
 
-    def _lower_float(self, node: ir.Node, builder: Builder, axes: list[_Axis], reason: str) -> None:
-        x, weight = node.inputs[0], builder.constant(node.inputs[1])
-        bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    def _lower_float(self, node: ir.Node, lowering: Lowering, axes: list[_Axis], reason: str) -> None:
+        x, weight = node.inputs[0], lowering.constant(node.inputs[1])
+        bias = lowering.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert x is not None
         assert weight is not None
         if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
             raise Unsupported("its bias is not constant")
-        if weight.dtype != np.float32 or not builder.is_float(x):
+        if weight.dtype != np.float32 or not lowering.is_float(x):
             raise Unsupported("its input or its weight is not float32")
-        to, groups = builder.destination(node), node.attributes.get_int("group", 1)
+        to, groups = lowering.destination(node), node.attributes.get_int("group", 1)
 
         def convolution(taps: NDArray[Any], padding: list[tuple[int, int]], dilations: list[int]) -> Any:
             return _core.Conv(taps, bias, clamp=to.bounds, padding=padding, dilations=dilations, groups=groups)
 
-        nothing = np.zeros((1,) * (len(axes) + 1) + (len(weight),), np.float32)
-        call = _Phases(axes, _as_convolution(weight, groups), convolution, nothing)
-        builder.add_float(node, call, [builder.read(x, channels_last=True)], to, channels_last=True, reason=reason)
+        call = _phases(axes, weight, groups, convolution, np.float32(0))
+        lowering.add_float(node, call, [lowering.read(x, channels_last=True)], to, channels_last=True, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -129,51 +127,63 @@ class _Axis:
         return taps[::-1], dilation, (max(begin, 0), max(end, 0)), slice(max(-begin, 0), min(end, 0) or None)
 
 
-class _Phases:
-    """The call: x channels last -> y channels last.
+@dataclass(frozen=True, eq=False)
+class _Phases(Call):
+    """x channels last -> y channels last.
 
-    `weight` is that of a convolution, (out, in / groups, kernel...), taps not yet flipped; `convolution` makes the
-    layer of some of its taps; `nothing` is one pixel of zeros as x has them.
+    `phases`: which outputs, the convolution that computes them, and what to keep of it; `bias`: one pixel as the
+    epilogue leaves it, which every output is that no tap reaches; `weight`: the shape of the weights.
     """
 
-    def __init__(
-        self,
-        axes: list[_Axis],
-        weight: NDArray[Any],
-        convolution: Callable[[NDArray[Any], list[tuple[int, int]], list[int]], Any],
-        nothing: NDArray[Any],
-    ) -> None:
-        self._axes = axes
-        self._phases: list[tuple[tuple[slice, ...], Any, tuple[slice, ...]]] = []
-        zeros: NDArray[Any] = np.zeros((*weight.shape[:2], *[1] * len(axes)), weight.dtype)
-        without = convolution(zeros, [(0, 0)] * len(axes), [1] * len(axes))
-        # The bias, as the epilogue leaves it: what a phase without taps is.
-        self._bias = without(nothing)
-        all_firsts = [axis.firsts() for axis in axes]
-        self._reaches_all = all(len(firsts) == axis.stride for axis, firsts in zip(axes, all_firsts, strict=True))
-        for firsts in product(*all_firsts):
-            parts = [axis.phase(first) for axis, first in zip(axes, firsts, strict=True)]
-            where = tuple(slice(first, None, axis.stride) for axis, first in zip(axes, firsts, strict=True))
-            chosen = weight
-            for number, (taps, *_) in enumerate(parts, start=2):
-                chosen = chosen.take(taps, axis=number)
-            layer = convolution(chosen, [part[2] for part in parts], [part[1] for part in parts])
-            self._phases.append(((slice(None), *where), layer, (slice(None), *(part[3] for part in parts))))
+    axes: tuple[_Axis, ...]
+    phases: tuple[tuple[tuple[slice, ...], Any, tuple[slice, ...]], ...]
+    bias: NDArray[Any]
+    weight: tuple[int, ...]
 
     def __call__(self, x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        spatial = [axis.stride * size + axis.grows for axis, size in zip(self._axes, x.shape[1:-1], strict=True)]
-        if min(spatial) < 0:
-            raise ValueError(f"the output would have the spatial size {tuple(spatial)}")
-        y = out
-        if y is None:
-            y = np.empty((len(x), *spatial, self._bias.shape[-1]), self._bias.dtype)
-        if not self._reaches_all:
-            y[...] = self._bias
-        for where, layer, kept in self._phases:
+        (form,) = self.forms(Form(x.shape, x.dtype))
+        y = np.empty(form.shape, form.dtype) if out is None else out
+        if not all(len(axis.firsts()) == axis.stride for axis in self.axes):
+            y[...] = self.bias
+        for where, layer, kept in self.phases:
             to = y[where]
             if to.size:
                 to[...] = layer(x)[kept]
         return y
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        batch, *sizes, _ = operands[0].shape
+        spatial = [axis.stride * size + axis.grows for axis, size in zip(self.axes, sizes, strict=True)]
+        if min(spatial) < 0:
+            raise ValueError(f"the output would have the spatial size {tuple(spatial)}")
+        return (Form((batch, *spatial, self.bias.shape[-1]), self.bias.dtype),)
+
+    def macs(self, *operands: Form) -> int:
+        return operands[0].size * math.prod(self.weight[1:])
+
+
+def _phases(
+    axes: list[_Axis],
+    weight: NDArray[Any],
+    groups: int,
+    convolution: Callable[[NDArray[Any], list[tuple[int, int]], list[int]], Any],
+    zero: Any,
+) -> _Phases:
+    """`weight` as ONNX has it; `convolution` makes the layer of some of its taps; `zero`: real 0 as x has it."""
+    taps_last = _as_convolution(weight, groups)
+    nothing = np.full((1,) * (len(axes) + 1) + (len(weight),), zero)
+    zeros: NDArray[Any] = np.zeros((*taps_last.shape[:2], *[1] * len(axes)), weight.dtype)
+    bias = convolution(zeros, [(0, 0)] * len(axes), [1] * len(axes))(nothing)
+    phases = []
+    for firsts in product(*(axis.firsts() for axis in axes)):
+        parts = [axis.phase(first) for axis, first in zip(axes, firsts, strict=True)]
+        where = tuple(slice(first, None, axis.stride) for axis, first in zip(axes, firsts, strict=True))
+        chosen = taps_last
+        for number, (taps, *_) in enumerate(parts, start=2):
+            chosen = chosen.take(taps, axis=number)
+        layer = convolution(chosen, [part[2] for part in parts], [part[1] for part in parts])
+        phases.append(((slice(None), *where), layer, (slice(None), *(part[3] for part in parts))))
+    return _Phases(tuple(axes), tuple(phases), bias, weight.shape)
 
 
 def _as_convolution(weight: NDArray[Any], groups: int) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from .mover import Move, Mover
+from ..program import Call, Flattened
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,7 +21,6 @@ class Flatten(Mover):
     op_type = "Flatten"
     attributes = ("axis",)
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         axis = node.attributes.get_int("axis", 1)
-        axis += rank if axis < 0 else 0
-        return lambda x: x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
+        return Flattened(axis + rank if axis < 0 else axis)

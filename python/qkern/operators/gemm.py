@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import _core
 from ..fusion import constant_of
-from .operator import NodeQuantization, Operator, Unsupported
+from ..program import FullyConnected, Lowering, Unsupported
+from .operator import NodeQuantization, Operator
 from .weights import int8_layer, output_arguments
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["Gemm"]
 
@@ -33,21 +33,21 @@ class Gemm(Operator):
             return "its weight is not constant"
         return NodeQuantization((0,), weight=1, weight_axis=_channel_axis(node), bias=2)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         reason = _obstacle(node)
         if reason:
             raise Unsupported(reason)
         x, axis = node.inputs[0], _channel_axis(node)
         assert x is not None
-        layer = int8_layer(node, builder, channel_axis=axis)
+        layer = int8_layer(node, lowering, channel_axis=axis)
         if isinstance(layer, str):
-            self._lower_float(node, builder, layer)
+            self._lower_float(node, lowering, layer)
             return
-        to = builder.destination(node)
+        to = lowering.destination(node)
         if to.params is None:
-            to = builder.destination(node, absorb=False)
+            to = lowering.destination(node, absorb=False)
         weight = layer.weight if axis == 0 else np.ascontiguousarray(layer.weight.T)
-        call = _core.QLinear(
+        packed = _core.QLinear(
             weight,
             layer.scale,
             layer.bias,
@@ -56,12 +56,13 @@ class Gemm(Operator):
             weight_zero_point=layer.zero_point,
             **output_arguments(to),
         )
-        builder.add(node, call, [builder.read_codes(layer.x)], to, kind="int8", reason=layer.note)
+        call = FullyConnected(packed, to.dtype)
+        lowering.add(node, call, [lowering.read_codes(layer.x)], to, kind="int8", reason=layer.note)
 
-    def _lower_float(self, node: ir.Node, builder: Builder, reason: str) -> None:
-        x, weight = node.inputs[0], builder.constant(node.inputs[1])
+    def _lower_float(self, node: ir.Node, lowering: Lowering, reason: str) -> None:
+        x, weight = node.inputs[0], lowering.constant(node.inputs[1])
         has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-        bias = builder.constant(node.inputs[2]) if has_bias else None
+        bias = lowering.constant(node.inputs[2]) if has_bias else None
         assert x is not None
         if weight is None or weight.dtype != np.float32:
             raise Unsupported("its weight is not a float32 constant")
@@ -70,9 +71,9 @@ class Gemm(Operator):
             raise Unsupported("its bias is not a constant row")
         if bias is not None:
             bias = np.array(np.broadcast_to(bias.reshape(-1), (len(weight),)))
-        to = builder.destination(node)
-        call = _core.Linear(weight, bias, clamp=to.bounds)
-        builder.add_float(node, call, [builder.read(x)], to, reason=reason)
+        to = lowering.destination(node)
+        call = FullyConnected(_core.Linear(weight, bias, clamp=to.bounds), np.dtype(np.float32))
+        lowering.add_float(node, call, [lowering.read(x)], to, reason=reason)
 
 
 def _channel_axis(node: ir.Node) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..program import Unsupported, Window
 from .lp_pool import LpPool
-from .operator import Unsupported
 from .pools import global_obstacle
-from .window import Window
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -20,4 +22,8 @@ class HardSwish(Unary):
     op_type = "HardSwish"
 
     def function(self, node: ir.Node) -> Function:
-        return lambda x: x * np.clip(x / 6 + 0.5, 0, 1)
+        return _hard_swish
+
+
+def _hard_swish(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(x * np.clip(x / 6 + 0.5, 0, 1))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,4 +25,8 @@ class LeakyRelu(Unary):
 
     def function(self, node: ir.Node) -> Function:
         alpha = node.attributes.get_float("alpha", 0.01)
-        return lambda x: np.where(x < 0, alpha * x, x)
+        return partial(_leaky_relu, alpha=alpha)
+
+
+def _leaky_relu(x: NDArray[np.float64], *, alpha: float) -> NDArray[np.float64]:
+    return np.asarray(np.where(x < 0, alpha * x, x))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .operator import Operator, Unsupported
+from ..program import Call, Form, Lowering, Unsupported, Window
+from .operator import Operator
 from .pools import pool_window, taps
-from .window import Window
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["LpPool"]
 
@@ -30,28 +29,40 @@ class LpPool(Operator):
         """None: the whole image. Raises `Unsupported`."""
         return pool_window(node)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x = node.inputs[0]
         assert x is not None
         window = self.window(node)
-        if not builder.is_float(x):
+        if not lowering.is_float(x):
             raise Unsupported("its input is not float32")
         p = node.attributes.get_int("p", 2)
         if p < 1:
             raise Unsupported(f"its norm p is {p}")
-        call = partial(_pool, window=window, p=p)
-        to = builder.destination(node, absorb=False)
-        slots = [builder.read(x, channels_last=True)]
-        builder.add_float(node, call, slots, to, channels_last=True, takes_out=False)
+        to = lowering.destination(node, absorb=False)
+        slots = [lowering.read(x, channels_last=True)]
+        lowering.add_float(node, _WindowNorm(window, p), slots, to, channels_last=True)
 
 
-def _pool(x: NDArray[np.float32], *, window: Window | None, p: int) -> NDArray[np.float32]:
-    with np.errstate(all="ignore"):
-        powers = np.abs(x.astype(np.float64)) ** p
-        if window is None:
-            total = powers.sum(axis=tuple(range(1, x.ndim - 1)), keepdims=True)
-        else:
-            total = np.float64(0)
-            for _, each in taps(powers, window, window.padding_for(x.shape[1:-1]), 0):
-                total = total + each
-        return np.asarray((np.sqrt(total) if p == 2 else total ** (1 / p)).astype(np.float32))
+@dataclass(frozen=True)
+class _WindowNorm(Call):
+    """`window` None: all pixels of channels-last images."""
+
+    window: Window | None
+    p: int
+    takes_out = False
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with np.errstate(all="ignore"):
+            powers = np.abs(x.astype(np.float64)) ** self.p
+            if self.window is None:
+                total = powers.sum(axis=tuple(range(1, x.ndim - 1)), keepdims=True)
+            else:
+                total = np.float64(0)
+                for _, each in taps(powers, self.window, self.window.padding_for(x.shape[1:-1]), 0):
+                    total = total + each
+            return np.asarray((np.sqrt(total) if self.p == 2 else total ** (1 / self.p)).astype(np.float32))
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        batch, *spatial, channels = operands[0].shape
+        pixels = [1] * len(spatial) if self.window is None else self.window.positions(spatial)
+        return (Form((batch, *pixels, channels), operands[0].dtype),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import constant_of
-from .operator import NodeQuantization, Operator, Unsupported
+from ..program import Call, Form, FullyConnected, Lowering, Quantized, Unsupported
+from ..scheme import QuantParams
+from .operator import NodeQuantization, Operator
 from .weights import int8_layer, output_arguments
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder, Destination, Quantized
 
 __all__ = ["MatMul"]
 
@@ -32,73 +33,115 @@ class MatMul(Operator):
             return NodeQuantization((0, 1))
         return NodeQuantization((0,), weight=1, weight_axis=-1)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         a, b = node.inputs[0], node.inputs[1]
         assert a is not None
         assert b is not None
-        layer = int8_layer(node, builder, channel_axis=-1)
+        layer = int8_layer(node, lowering, channel_axis=-1)
         if not isinstance(layer, str) and layer.weight.ndim == 2:
-            to = builder.destination(node)
+            to = lowering.destination(node)
             if to.params is None:
-                to = builder.destination(node, absorb=False)
-            call = _core.QLinear(
-                np.ascontiguousarray(layer.weight.T),
+                to = lowering.destination(node, absorb=False)
+            weight = np.ascontiguousarray(layer.weight.T)
+            packed = _core.QLinear(
+                weight,
                 layer.scale,
                 x_scale=layer.x.scale,
                 x_zero_point=layer.x.zero_point,
                 weight_zero_point=layer.zero_point,
                 **output_arguments(to),
             )
-            builder.add(node, call, [builder.read_codes(layer.x)], to, kind="int8", reason=layer.note)
+            call = FullyConnected(packed, to.dtype)
+            lowering.add(node, call, [lowering.read_codes(layer.x)], to, kind="int8", reason=layer.note)
             return
-        left, right = builder.codes(a), builder.codes(b)
+        left, right = lowering.codes(a), lowering.codes(b)
         if left is not None and right is not None:
-            self._lower_product(node, builder, left, right)
+            self._lower_product(node, lowering, left, right)
             return
-        if not (builder.is_float(a) and builder.is_float(b)):
+        if not (lowering.is_float(a) and lowering.is_float(b)):
             raise Unsupported("its operands are not float32")
-        to = builder.destination(node)
-        weight = builder.constant(b)
+        to = lowering.destination(node)
+        factor = lowering.constant(b)
         reason = "one of its operands is not quantized" if left or right else ""
-        if weight is not None and weight.ndim == 2:
-            layer_call = _core.Linear(np.ascontiguousarray(weight.T), clamp=to.bounds)
-            builder.add_float(node, layer_call, [builder.read(a)], to, reason=reason)
+        if factor is not None and factor.ndim == 2:
+            weight = np.ascontiguousarray(factor.T)
+            dense = FullyConnected(_core.Linear(weight, clamp=to.bounds), np.dtype(np.float32))
+            lowering.add_float(node, dense, [lowering.read(a)], to, reason=reason)
         else:
-            product = partial(_float_product, bounds=to.bounds)
-            inputs = [builder.read(a), builder.read(b)]
-            builder.add_float(node, product, inputs, to, reason=reason, takes_out=False)
+            inputs = [lowering.read(a), lowering.read(b)]
+            lowering.add_float(node, _FloatProduct(to.bounds), inputs, to, reason=reason)
 
-    def _lower_product(self, node: ir.Node, builder: Builder, a: Quantized, b: Quantized) -> None:
-        to = builder.destination(node)
+    def _lower_product(self, node: ir.Node, lowering: Lowering, a: Quantized, b: Quantized) -> None:
+        to = lowering.destination(node)
         if to.params is None:
-            to = builder.destination(node, absorb=False)
-        inputs = [builder.read_codes(a), builder.read_codes(b)]
-        call = partial(_int8_product, a=a, b=b, to=to)
-        builder.add(node, call, inputs, to, kind="int8", takes_out=False)
+            to = lowering.destination(node, absorb=False)
+        inputs = [lowering.read_codes(a), lowering.read_codes(b)]
+        lowering.add(node, _CodesProduct(a.params, b.params, to.params, to.clamp), inputs, to, kind="int8")
 
 
-def _int8_product(x: NDArray[Any], y: NDArray[Any], *, a: Quantized, b: Quantized, to: Destination) -> NDArray[Any]:
-    sums = np.asarray(_core.matmul(x, y, a_zero_point=a.zero_point, b_zero_point=b.zero_point), np.int32)
-    scale = np.float32(a.scale) * np.float32(b.scale)
-    if to.params is None:
-        return _core.dequantize(sums, scale)
-    multiplier = scale / to.params.scale
-    return _core.requantize(sums, multiplier, int(to.params.zero_point), dtype=to.params.dtype, clamp=to.clamp)
+class _Product(Call):
+    """a (..., rows, depth) times b (..., depth, cols)."""
+
+    takes_out = False
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        a, b = (each.shape for each in operands)
+        rows, cols = (a if len(a) > 1 else (1, *a)), (b if len(b) > 1 else (*b, 1))
+        if not a or not b or rows[-1] != cols[-2]:
+            raise ValueError(f"arrays of the shapes {a} and {b} have no product")
+        batch = np.broadcast_shapes(rows[:-2], cols[:-2])
+        shape = (*batch, *rows[-2:-1][: len(a) - 1], *cols[-1:][: len(b) - 1])
+        return (Form(shape, self.dtype),)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the result."""
+        return np.dtype(np.float32)
+
+    def macs(self, *operands: Form) -> int:
+        (result,) = self.forms(*operands)
+        return result.size * operands[0].shape[-1]
 
 
-def _float_product(
-    x: NDArray[np.float32], y: NDArray[np.float32], *, bounds: tuple[float, float] | None
-) -> NDArray[np.float32]:
-    """Our own kernel and not BLAS, whose order of additions depends on the processor."""
-    rows = x[np.newaxis] if x.ndim == 1 else x
-    cols = y[:, np.newaxis] if y.ndim == 1 else y
-    batch = np.broadcast_shapes(rows.shape[:-2], cols.shape[:-2])
-    rows = np.broadcast_to(rows, batch + rows.shape[-2:])
-    cols = np.broadcast_to(cols, batch + cols.shape[-2:])
-    result = np.empty((*batch, rows.shape[-2], cols.shape[-1]), np.float32)
-    for index in np.ndindex(*batch):
-        layer = _core.Linear(np.ascontiguousarray(cols[index].T), clamp=bounds)
-        result[index] = layer(np.ascontiguousarray(rows[index]))
-    if y.ndim == 1:
-        result = result[..., 0]
-    return result[..., 0, :] if x.ndim == 1 and y.ndim > 1 else result[..., 0] if x.ndim == 1 else result
+@dataclass(frozen=True, eq=False)
+class _CodesProduct(_Product):
+    """Of codes; to codes of `y`, or to float32."""
+
+    a: QuantParams
+    b: QuantParams
+    y: QuantParams | None
+    clamp: tuple[int, int] | None
+
+    def __call__(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        a_zero, b_zero = int(self.a.zero_point), int(self.b.zero_point)
+        sums = np.asarray(_core.matmul(x, y, a_zero_point=a_zero, b_zero_point=b_zero), np.int32)
+        scale, to = self.a.scale * self.b.scale, self.y
+        if to is None:
+            return _core.dequantize(sums, scale)
+        return _core.requantize(sums, scale / to.scale, int(to.zero_point), dtype=to.dtype, clamp=self.clamp)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return super().dtype if self.y is None else self.y.dtype
+
+
+@dataclass(frozen=True)
+class _FloatProduct(_Product):
+    """Of float32, clamped to `bounds`: our own kernel and not BLAS, whose order of additions depends on the
+    processor."""
+
+    bounds: tuple[float, float] | None
+
+    def __call__(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = x[np.newaxis] if x.ndim == 1 else x
+        cols = y[:, np.newaxis] if y.ndim == 1 else y
+        batch = np.broadcast_shapes(rows.shape[:-2], cols.shape[:-2])
+        rows = np.broadcast_to(rows, batch + rows.shape[-2:])
+        cols = np.broadcast_to(cols, batch + cols.shape[-2:])
+        result = np.empty((*batch, rows.shape[-2], cols.shape[-1]), np.float32)
+        for index in np.ndindex(*batch):
+            layer = _core.Linear(np.ascontiguousarray(cols[index].T), clamp=self.bounds)
+            result[index] = layer(np.ascontiguousarray(rows[index]))
+        if y.ndim == 1:
+            result = result[..., 0]
+        return result[..., 0, :] if x.ndim == 1 and y.ndim > 1 else result[..., 0] if x.ndim == 1 else result

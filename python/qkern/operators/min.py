@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from .elementwise import Combine, Elementwise
+from .elementwise import Elementwise
 
 __all__ = ["Min"]
 
@@ -15,6 +11,4 @@ class Min(Elementwise):
     """The smallest of its operands, NaN where one is."""
 
     op_type = "Min"
-
-    def combine(self, dtype: np.dtype[Any]) -> Combine:
-        return np.minimum
+    operation = "minimum"

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .elementwise import Combine, Elementwise
+from ..program import Lowering, Quantized
+from .elementwise import Elementwise
 from .operator import NodeQuantization
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder, Quantized
     from ..scheme import QuantParams
 
 __all__ = ["Mul"]
@@ -24,26 +24,24 @@ class Mul(Elementwise):
     """a * b, broadcast as NumPy does."""
 
     op_type = "Mul"
-
-    def combine(self, dtype: np.dtype[Any]) -> Combine:
-        return np.multiply
+    operation = "multiply"
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         return "Mul has an int8 kernel for functions of one number only"
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         a, b = node.inputs[0], node.inputs[1]
         assert a is not None
         assert b is not None
-        to = builder.destination(node, absorb=False)
-        left, right = builder.codes(a), builder.codes(b)
+        to = lowering.destination(node, absorb=False)
+        left, right = lowering.codes(a), lowering.codes(b)
         if left is not None and right is not None and to.params is not None:
             for x, gate in ((left, right), (right, left)):
-                known = builder.table_of(gate.codes)
+                known = lowering.table_of(gate.codes)
                 if known is not None and known[0] is x.codes:
-                    builder.add_table(node, x, _table(x, gate, known[1], to.params), to)
+                    lowering.add_table(node, x, _table(x, gate, known[1], to.params), to)
                     return
-        self.lower_float(node, builder, to)
+        self.lower_float(node, lowering, to)
 
 
 def _table(x: Quantized, gate: Quantized, entries: NDArray[Any], y: QuantParams) -> NDArray[Any]:

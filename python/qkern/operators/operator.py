@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..program import Lowering, Unsupported
+
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from ..runtime.builder import Builder
 
 __all__ = ["NodeQuantization", "Operator", "Unsupported"]
 
@@ -36,10 +37,6 @@ class NodeQuantization:
     bias: int | None = None
     shares_params: bool = False
     sums: bool = False
-
-
-class Unsupported(Exception):
-    """`lower` has no kernel for this node: it runs in a fallback, or not at all. The text is the reason, in words."""
 
 
 class Operator:
@@ -69,7 +66,7 @@ class Operator:
         """What a node that `is_pointwise` computes in float32, from arrays that broadcast."""
         raise NotImplementedError
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         """Adds the steps that compute `node` to the program, in int8 where its inputs and output are quantized.
 
         Raises `Unsupported`, before it has added anything, where no kernel fits.

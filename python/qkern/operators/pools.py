@@ -6,37 +6,27 @@ goes tap by tap through NumPy: exact sums in integers, float sums in the order o
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .operator import Unsupported
-from .window import Window, window_of
+from ..program import Destination, PoolScales, Quantized, Unsupported, Window
+from .window import window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Destination, Quantized
 
-__all__ = ["KERNEL_AXES", "counts", "global_obstacle", "over_all", "pool_window", "scales", "taps"]
-
-KERNEL_AXES = 3
+__all__ = ["counts", "global_obstacle", "pool_window", "scales", "taps"]
 
 
-def scales(x: Quantized, to: Destination) -> dict[str, Any]:
-    """Arguments of an averaging kernel for codes of `x` and of `to`."""
+def scales(x: Quantized, to: Destination) -> PoolScales:
+    """For an averaging kernel on codes of `x` that writes codes of `to`."""
     assert to.params is not None
-    return {
-        "x_scale": x.scale,
-        "x_zero_point": x.zero_point,
-        "y_scale": float(to.params.scale),
-        "y_zero_point": int(to.params.zero_point),
-        "dtype": to.params.dtype,
-    }
+    return PoolScales(x.scale, x.zero_point, float(to.params.scale), int(to.params.zero_point), to.params.dtype)
 
 
 def pool_window(node: ir.Node) -> Window:
@@ -62,16 +52,6 @@ def global_obstacle(node: ir.Node) -> str:
     if x is None or x.shape is None:
         return "the rank of its input is not known"
     return "" if len(x.shape) > 2 else "it has no spatial axis"
-
-
-def over_all(x: NDArray[Any], *, pool: Callable[..., NDArray[Any]], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """`pool` over the spatial axes of x, channels last, as one axis: the kernels have at most 3. They keep size 1."""
-    batch, *spatial, channels = x.shape
-    if 0 in spatial:
-        raise ValueError(f"an image of the size {tuple(spatial)} has no element")
-    flat = x.reshape(batch, math.prod(spatial), channels)
-    pooled = pool(flat, out=None if out is None else out.reshape(batch, 1, channels))
-    return pooled.reshape(batch, *[1] * len(spatial), channels)
 
 
 def taps(

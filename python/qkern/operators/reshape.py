@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..fusion import integers_of
-from .mover import Move, Mover
-from .operator import Unsupported
+from ..program import Call, Reshaped, Unsupported
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -25,12 +22,8 @@ class Reshape(Mover):
     op_type = "Reshape"
     attributes = ("allowzero",)
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         shape = integers_of(node.inputs[1])
         if shape is None:
             raise Unsupported("its shape is not constant")
-        return partial(_reshape, shape=shape, keeps=not node.attributes.get_int("allowzero", 0))
-
-
-def _reshape(x: NDArray[Any], *, shape: list[int], keeps: bool) -> NDArray[Any]:
-    return x.reshape([x.shape[axis] if size == 0 and keeps else size for axis, size in enumerate(shape)])
+        return Reshaped(tuple(shape), keeps=not node.attributes.get_int("allowzero", 0))

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from ..fusion import constant_of
+from ..program import Call, Form, Lowering, Unsupported, axis_in, moved
 from .interpolation import COORDINATES, NEAREST, Coordinates, cubic, linear, nearest
-from .mover import Move, Mover, axis_in, filling
-from .operator import NodeQuantization, Unsupported
+from .mover import Mover, filling
+from .operator import NodeQuantization
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
     from ..scheme import QuantParams
 
 __all__ = ["Resize"]
@@ -60,21 +61,21 @@ class Resize(Mover):
             return "what it extrapolates needn't lie in the range of its input"
         return super().quantization(node)
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
-        return _Resizer(_resizing(node, rank), params, channels_last)
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
+        return _Resized(_resizing(node, rank), params, channels_last)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x = node.inputs[0]
         assert x is not None
-        resizing = _resizing(node, builder.rank(x))
+        resizing = _resizing(node, lowering.rank(x))
         if resizing.mode == "nearest":
-            super().lower(node, builder)
+            super().lower(node, lowering)
             return
-        if not builder.is_float(x):
+        if not lowering.is_float(x):
             raise Unsupported("its input is not float32")
-        channels_last = builder.rank(x) > 2 and builder.channels_last(x)
-        slots, to = [builder.read(x, channels_last=channels_last)], builder.destination(node, absorb=False)
-        builder.add_float(node, _Resizer(resizing, None, channels_last), slots, to, channels_last=channels_last)
+        channels_last = lowering.rank(x) > 2 and lowering.channels_last(x)
+        slots, to = [lowering.read(x, channels_last=channels_last)], lowering.destination(node, absorb=False)
+        lowering.add_float(node, _Resized(resizing, None, channels_last), slots, to, channels_last=channels_last)
 
 
 @dataclass(frozen=True)
@@ -119,21 +120,44 @@ class _Resizing:
         return found
 
 
-class _Resizer:
-    """The call; remembers what it computed of the last shapes."""
+@dataclass(frozen=True, eq=False)
+class _Resized(Call):
+    """An array of codes with `params`, or of plain numbers, in that order of axes."""
 
-    def __init__(self, resizing: _Resizing, params: QuantParams | None, channels_last: bool) -> None:
-        self._resizing, self._params = resizing, params
-        self._steps = lru_cache(maxsize=8)(partial(_steps, resizing, channels_last))
+    resizing: _Resizing
+    params: QuantParams | None
+    channels_last: bool
 
     def __call__(self, x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         steps = self._steps(x.shape)
-        y = _moved(x, steps) if self._resizing.mode == "nearest" else _weighed(x, steps, out)
+        y = _moved(x, steps) if self.resizing.mode == "nearest" else _weighed(x, steps, out)
         for axis, _, _, outside in steps:
             if outside.any():
-                number = filling(self._resizing.extrapolation, x.dtype, self._params)
-                y[(slice(None),) * axis + (outside,)] = number
-        return y
+                y[(slice(None),) * axis + (outside,)] = filling(self.resizing.extrapolation, x.dtype, self.params)
+        return y if out is None else y if y is out else moved(y, out)
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        (x,) = operands
+        shape = list(x.shape)
+        for axis, _, _, outside in self._steps(x.shape):
+            shape[axis] = len(outside)
+        return (Form(tuple(shape), x.dtype),)
+
+    def alias(self, *operands: Form) -> int | None:
+        return 0 if self.resizing.mode == "nearest" and not self._steps(operands[0].shape) else None
+
+    def native(self, *operands: Form) -> _core.NativeCall | None:
+        (x,) = operands
+        steps = self._steps(x.shape)
+        if self.resizing.mode != "nearest" or any(outside.any() for *_, outside in steps):
+            return None
+        indices: list[NDArray[np.int64] | None] = [None] * len(x.shape)
+        for axis, read, _, _ in steps:
+            indices[axis] = read.astype(np.int64)
+        return _core.NativeCall.gather(x.dtype.itemsize, x.shape, indices)
+
+    def _steps(self, shape: tuple[int, ...]) -> list[_Step]:
+        return _steps(self.resizing, self.channels_last, shape)
 
 
 def _moved(x: NDArray[Any], steps: Sequence[_Step]) -> NDArray[Any]:
@@ -178,6 +202,7 @@ def _weighed(x: NDArray[Any], steps: Sequence[_Step], out: NDArray[Any] | None) 
     return y
 
 
+@lru_cache(maxsize=64)
 def _steps(resizing: _Resizing, channels_last: bool, shape: tuple[int, ...]) -> list[_Step]:
     """For each axis that changes, in an array of that shape."""
     rank = len(shape)

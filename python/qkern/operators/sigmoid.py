@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -20,4 +22,8 @@ class Sigmoid(Unary):
     op_type = "Sigmoid"
 
     def function(self, node: ir.Node) -> Function:
-        return lambda x: 1 / (1 + np.exp(-x))
+        return _sigmoid
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-x)))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..fusion import integers_of
-from .mover import Move, Mover, axis_in
-from .operator import Unsupported
+from ..program import Call, Sliced, Unsupported, axis_in
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,7 +22,7 @@ class Slice(Mover):
     op_type = "Slice"
     keeps_layout = True
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         parts = []
         for index in range(1, 5):
             source = node.inputs[index] if index < len(node.inputs) else None
@@ -42,5 +40,4 @@ class Slice(Mover):
             # Going down, an end of -(more than any size) means "with index 0", which Python writes as None.
             stop = None if step < 0 and end < -(2**31) else end
             where[axis_in(axis, rank, channels_last)] = slice(start, stop, step)
-        key = tuple(where)
-        return lambda x: np.ascontiguousarray(x[key])
+        return Sliced(tuple(where))

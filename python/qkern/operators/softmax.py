@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .operator import Operator, Unsupported
+from ..program import Call, Form, Lowering, Unsupported, same_form
+from .operator import Operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
 
 __all__ = ["Softmax"]
 
@@ -24,16 +24,26 @@ class Softmax(Operator):
     op_type = "Softmax"
     attributes = ("axis",)
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x = node.inputs[0]
         assert x is not None
-        if not builder.is_float(x):
+        if not lowering.is_float(x):
             raise Unsupported("its input is not float32")
-        call = partial(_softmax, axis=node.attributes.get_int("axis", -1))
-        builder.add_float(node, call, [builder.read(x)], builder.destination(node, absorb=False), takes_out=False)
+        call = _Normalized(node.attributes.get_int("axis", -1))
+        lowering.add_float(node, call, [lowering.read(x)], lowering.destination(node, absorb=False))
 
 
-def _softmax(x: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
-    wide = x.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=axis, keepdims=True, initial=-np.inf))
-    return np.asarray((powers / powers.sum(axis=axis, keepdims=True)).astype(np.float32))
+@dataclass(frozen=True)
+class _Normalized(Call):
+    """Softmax along `axis`."""
+
+    axis: int
+    takes_out = False
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        wide = x.astype(np.float64)
+        powers = np.exp(wide - wide.max(axis=self.axis, keepdims=True, initial=-np.inf))
+        return np.asarray((powers / powers.sum(axis=self.axis, keepdims=True)).astype(np.float32))
+
+    def forms(self, *operands: Form) -> tuple[Form]:
+        return same_form(operands[0])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -20,4 +22,8 @@ class Softplus(Unary):
     op_type = "Softplus"
 
     def function(self, node: ir.Node) -> Function:
-        return lambda x: np.logaddexp(x, 0)
+        return _softplus
+
+
+def _softplus(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.logaddexp(x, 0))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..fusion import integers_of
-from .mover import Move, Mover
-from .operator import Unsupported
+from ..program import Call, Squeezed, Unsupported
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,11 +21,10 @@ class Squeeze(Mover):
 
     op_type = "Squeeze"
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         if len(node.inputs) < 2 or node.inputs[1] is None:
-            return np.squeeze
+            return Squeezed(None)
         axes = integers_of(node.inputs[1])
         if axes is None:
             raise Unsupported("its axes are not constant")
-        wanted = tuple(axes)
-        return lambda x: np.squeeze(x, wanted)
+        return Squeezed(tuple(axes))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from .elementwise import Combine, Elementwise
+from .elementwise import Elementwise
 
 __all__ = ["Sub"]
 
@@ -15,6 +11,4 @@ class Sub(Elementwise):
     """a - b."""
 
     op_type = "Sub"
-
-    def combine(self, dtype: np.dtype[Any]) -> Combine:
-        return np.subtract
+    operation = "subtract"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .unary import Function, Unary
+from ..program import Function
+from .unary import Unary
 
 if TYPE_CHECKING:
     import onnx_ir as ir

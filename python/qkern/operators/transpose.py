@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .mover import Move, Mover
+from ..program import Call, Transposed
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,6 +21,5 @@ class Transpose(Mover):
     op_type = "Transpose"
     attributes = ("perm",)
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
-        perm = tuple(node.attributes.get_ints("perm") or reversed(range(rank)))
-        return lambda x: np.ascontiguousarray(x.transpose(perm))
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
+        return Transposed(tuple(node.attributes.get_ints("perm") or reversed(range(rank))))

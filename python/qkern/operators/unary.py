@@ -1,32 +1,23 @@
-"""Functions of one number: a table of 256 entries on codes, float64 rounded once elsewhere.
-
-float64 keeps the promise of equal bits: float32 `exp` and `tanh` differ between processors in their last bit, float64
-ones too, but there it is gone after rounding.
-"""
+"""Functions of one number: a table of 256 entries on codes, float64 rounded once elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .operator import NodeQuantization, Operator, Unsupported
+from ..program import Apply, Function, Lowering, Unsupported
+from .operator import NodeQuantization, Operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder
     from ..scheme import QuantParams
 
-__all__ = ["Function", "Unary", "table_for"]
-
-_BLOCK = 1 << 14  # numbers, so that what a function makes of them in between stays in the cache
-
-Function: TypeAlias = "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
+__all__ = ["Unary", "table_for"]
 
 
 class Unary(Operator):
@@ -47,20 +38,20 @@ class Unary(Operator):
         return not isinstance(self.quantization(node), str)
 
     def pointwise(self, node: ir.Node, operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return _apply(operands[0], function=self.function(node))
+        return Apply(self.function(node))(operands[0])
 
-    def lower(self, node: ir.Node, builder: Builder) -> None:
+    def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x, function = node.inputs[0], self.function(node)
         assert x is not None
-        if not builder.is_float(x):
+        if not lowering.is_float(x):
             raise Unsupported("its input is not float32")
-        codes, to = builder.codes(x), builder.destination(node, absorb=False)
+        codes, to = lowering.codes(x), lowering.destination(node, absorb=False)
         if codes is not None and to.params is not None:
-            builder.add_table(node, codes, table_for(partial(_apply, function=function), codes.params, to.params), to)
+            lowering.add_table(node, codes, table_for(Apply(function), codes.params, to.params), to)
             return
-        channels_last = builder.channels_last(x)
-        inputs = [builder.read(x, channels_last=channels_last)]
-        builder.add_float(node, partial(_apply, function=function), inputs, to, channels_last=channels_last)
+        channels_last = lowering.channels_last(x)
+        inputs = [lowering.read(x, channels_last=channels_last)]
+        lowering.add_float(node, Apply(function), inputs, to, channels_last=channels_last)
 
 
 def table_for(
@@ -70,14 +61,3 @@ def table_for(
     every = np.arange(256, dtype=np.uint8).view(x.dtype)
     real = _core.dequantize(every, x.scale, x.zero_point)
     return _core.quantize(function(real), y.scale, y.zero_point, dtype=y.dtype)
-
-
-def _apply(
-    x: NDArray[np.float32], *, function: Function, out: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
-    result = np.empty(x.shape, np.float32) if out is None else out
-    numbers, results = x.reshape(-1), result.reshape(-1)
-    with np.errstate(all="ignore"):
-        for start in range(0, x.size, _BLOCK):
-            results[start : start + _BLOCK] = function(numbers[start : start + _BLOCK].astype(np.float64))
-    return result

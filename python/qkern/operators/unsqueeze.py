@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..fusion import integers_of
-from .mover import Move, Mover
-from .operator import Unsupported
+from ..program import Call, ExpandDims, Unsupported
+from .mover import Mover
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,9 +21,8 @@ class Unsqueeze(Mover):
 
     op_type = "Unsqueeze"
 
-    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Move:
+    def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         axes = integers_of(node.inputs[1])
         if axes is None:
             raise Unsupported("its axes are not constant")
-        wanted = tuple(axes)
-        return lambda x: np.expand_dims(x, wanted)
+        return ExpandDims(tuple(axes))

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion import constant_of
+from ..program import Destination, Lowering, Quantized
 from ..scheme import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from ..runtime.builder import Builder, Destination, Quantized
 
 __all__ = ["Int8Layer", "int8_layer", "output_arguments"]
 
@@ -34,13 +34,13 @@ class Int8Layer:
     note: str
 
 
-def int8_layer(node: ir.Node, builder: Builder, channel_axis: int, groups: int = 1) -> Int8Layer | str:
+def int8_layer(node: ir.Node, lowering: Lowering, channel_axis: int, groups: int = 1) -> Int8Layer | str:
     """The operands of `node` (x, weight, bias) in int8, or why it has none.
 
     `channel_axis`: the axis of the weight along which a scale per channel has to lie; with `groups` each of that many
     groups of output channels has these scales.
     """
-    x, w = builder.codes(node.inputs[0]), builder.quantized(node.inputs[1])
+    x, w = lowering.codes(node.inputs[0]), lowering.quantized(node.inputs[1])
     if x is None or w is None:
         return "its inputs are not quantized"
     weight = constant_of(w.codes)
@@ -57,7 +57,7 @@ def int8_layer(node: ir.Node, builder: Builder, channel_axis: int, groups: int =
     if bias_value is None:
         return Int8Layer(x, weight, scale, zero_point, None, "")
     channels = weight.shape[channel_axis % weight.ndim] * groups
-    row = _bias(builder, bias_value, x.params, scale, channels)
+    row = _bias(lowering, bias_value, x.params, scale, channels)
     if isinstance(row, str):
         return row
     bias, note = row
@@ -65,15 +65,15 @@ def int8_layer(node: ir.Node, builder: Builder, channel_axis: int, groups: int =
 
 
 def _bias(
-    builder: Builder, value: ir.Value, x: QuantParams, w_scale: NDArray[np.float32], channels: int
+    lowering: Lowering, value: ir.Value, x: QuantParams, w_scale: NDArray[np.float32], channels: int
 ) -> tuple[NDArray[np.int32], str] | str:
-    real = builder.constant(value)
+    real = lowering.constant(value)
     if real is None:
         return "its bias is not constant"
     if real.size not in (1, channels) or real.size != max(real.shape, default=1):
         return f"its bias has shape {real.shape}"
     wanted = x.scale * w_scale  # float32, as the contract has it
-    quantized = builder.quantized(value)
+    quantized = lowering.quantized(value)
     if quantized is not None and quantized.params.dtype == np.int32 and not quantized.params.zero_point.any():
         codes = constant_of(quantized.codes)
         assert codes is not None

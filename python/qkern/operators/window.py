@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from .operator import Unsupported
+from ..program import Unsupported, Window
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Window", "obstacle", "window_of"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """One entry per spatial axis. `padding`: (begin, end) pairs, the kernels' "same" (ONNX's SAME_UPPER), or, for pools
-    only, "same_lower"."""
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...] | Literal["same", "same_lower"]
-    ceil: bool
-
-    def padding_for(self, spatial: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """The padding for an image of that size: with `ceil` the end grows until a last, partial window fits, if it
-        starts inside the image or its begin padding (ONNX MaxPool)."""
-        padding = []
-        if isinstance(self.padding, str):
-            for size, kernel, stride, dilation in zip(spatial, self.kernel, self.strides, self.dilations, strict=True):
-                total = max(0, (math.ceil(size / stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
-                less, more = total // 2, total - total // 2
-                padding.append((less, more) if self.padding == "same" else (more, less))
-            return tuple(padding)
-        if not self.ceil:
-            return self.padding
-        for (begin, end), size, kernel, stride, dilation in zip(
-            self.padding, spatial, self.kernel, self.strides, self.dilations, strict=True
-        ):
-            room = size + begin + end - (dilation * (kernel - 1) + 1)
-            count = math.ceil(room / stride) + 1
-            if (count - 1) * stride >= size + begin:
-                count -= 1
-            padding.append((begin, end + max(0, (count - 1) * stride - room)))
-        return tuple(padding)
+__all__ = ["obstacle", "window_of"]
 
 
 def obstacle(node: ir.Node, kernel: Sequence[int] | None) -> str:

@@ -1,17 +1,15 @@
 """Lowers a graph to steps, one node after the other.
 
-DequantizeLinear is lazy: its output is remembered as `(codes - zero_point) * scale` of another value and computed only
-where something reads it as float. An operator asks what its inputs are (`quantized`, `constant`), where its result goes
-(`destination`: the node, the activation it absorbs, and the QuantizeLinear behind them) and adds a step. The order of
-axes is the step's choice; `read` adds what converts between them, once per value.
+An operator asks what its inputs are (`quantized`, `constant`), where its result goes (`destination`: the node, the
+activation it absorbs, and the QuantizeLinear behind them) and adds a step: `program.Lowering` says how. What converts
+between orders of axes, and from codes to floats, is added once per value, where something reads it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,52 +17,36 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import activation_bounds, activation_of, constant_of
-from ..operators import Unsupported, get_operator
-from ..scheme import QuantParams
-from .foreign_nodes import Fallback, ForeignNodes
+from ..operators import get_operator
+from ..program import (
+    CODES,
+    Call,
+    ChangeLayout,
+    Dequantize,
+    DequantizeBy,
+    Destination,
+    Kind,
+    Lookup,
+    Quantize,
+    QuantizeBy,
+    Quantized,
+    Slot,
+    Step,
+    Unsupported,
+    dequantized,
+    has_kernel,
+    params_of,
+)
+from .foreign_nodes import Fallback, ForeignNodes, Receiver
 from .function_groups import FunctionGroups
-from .moves import lookup, to_channels_first, to_channels_last
-from .program import Kind, Slot, Step
-from .quantized import CODES, Quantized, dequantize_by, dequantized, has_kernel, params_of, quantize_by
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Builder", "Destination", "Quantized"]
+__all__ = ["Builder"]
 
 
-@dataclass(frozen=True, eq=False)
-class Destination:
-    """Where the result of a node goes.
-
-    `value` is the float value it stands for, the output of the absorbed `activation` if there is one, whose bounds are
-    `low` and `high` (+-inf: none). `params` is set where nothing reads `value` but QuantizeLinear nodes with these
-    (per tensor, 8-bit); `codes` are their outputs.
-    """
-
-    value: ir.Value
-    activation: ir.Node | None = None
-    low: float = -math.inf
-    high: float = math.inf
-    params: QuantParams | None = None
-    codes: tuple[ir.Value, ...] = ()
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The float clamp; None where nothing is clamped."""
-        return None if self.activation is None else (self.low, self.high)
-
-    @property
-    def clamp(self) -> tuple[int, int] | None:
-        """The clamp in codes of `params`: quantizing is monotone, so clamping before and after it are the same."""
-        if self.params is None or self.activation is None:
-            return None
-        ends = np.array([self.low, self.high], np.float32)
-        codes = _core.quantize(ends, self.params.scale, self.params.zero_point, dtype=self.params.dtype)
-        return int(codes[0]), int(codes[1])
-
-
-class Builder:
+class Builder(Receiver):
     """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step. `fallback` and
     `num_threads` are about nodes without a kernel."""
 
@@ -98,7 +80,6 @@ class Builder:
     # --- what an operator asks --------------------------------------------------
 
     def constant(self, value: ir.Value | None) -> NDArray[Any] | None:
-        """The array of a constant, dequantized where it is the DequantizeLinear of one; None for anything else."""
         if value is None:
             return None
         quantized = self._quantized.get(value)
@@ -108,20 +89,16 @@ class Builder:
         return None if codes is None else dequantized(codes, quantized.params)
 
     def quantized(self, value: ir.Value | None) -> Quantized | None:
-        """What `value` is the DequantizeLinear of, if it is one with constant parameters."""
         return None if value is None else self._quantized.get(value)
 
     def codes(self, value: ir.Value | None) -> Quantized | None:
-        """As `quantized`, for 8-bit codes with one scale: what an int8 kernel takes as activations."""
         quantized = self.quantized(value)
         return quantized if quantized is not None and quantized.per_tensor else None
 
     def table_of(self, codes: ir.Value) -> tuple[ir.Value, NDArray[Any]] | None:
-        """Where `codes` are a function of other codes, those and its 256 entries."""
         return self._tables.get(codes)
 
     def destination(self, node: ir.Node, *, absorb: bool = True) -> Destination:
-        """Where output 0 of `node` goes; without `absorb` an activation behind it is a step of its own."""
         value, activation, low, high = node.outputs[0], None, -math.inf, math.inf
         if absorb and value.name not in self._observed:
             activation = activation_of(value)
@@ -142,27 +119,22 @@ class Builder:
         return Destination(value, activation, low, high, first, tuple(reader.outputs[0] for reader in readers))
 
     def channels_last(self, *values: ir.Value | None) -> bool:
-        """Whether a step that works in any order of axes should read `values` channels last: one of them is stored
-        like that, and all have its rank."""
         known = [value for value in values if value is not None and self.constant(value) is None]
         stored = [self._slots.get(self._stored(value), {}) for value in known]
         ranks = {None if value.shape is None else len(value.shape) for value in values if value is not None}
         return any(True in slots for slots in stored) and len(ranks) == 1 and None not in ranks
 
     def is_float(self, value: ir.Value | None) -> bool:
-        """Whether `value` is known to be float32."""
         import onnx_ir as ir
 
         return value is not None and (value in self._quantized or value.dtype == ir.DataType.FLOAT)
 
     def is_codes(self, value: ir.Value | None) -> bool:
-        """Whether `value` itself holds 8-bit codes, as in a QOperator graph."""
         import onnx_ir as ir
 
         return value is not None and value.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
 
     def rank(self, value: ir.Value) -> int:
-        """Number of axes. Raises `Unsupported` where it isn't known."""
         if value.shape is None:
             raise Unsupported(f"the rank of {value.name!r} is not known")
         return len(value.shape)
@@ -170,7 +142,6 @@ class Builder:
     # --- what an operator adds --------------------------------------------------
 
     def read(self, value: ir.Value, *, channels_last: bool = False) -> Slot:
-        """The slot of `value` in that order of axes; adds the steps that bring it there."""
         if self._foreign.holds(value):
             self._foreign.lower(self)
         slots = self._slots.setdefault(value, {})
@@ -190,26 +161,19 @@ class Builder:
         return slots[channels_last]
 
     def read_codes(self, quantized: Quantized, *, channels_last: bool = False) -> Slot:
-        """The slot of the 8-bit codes behind a value."""
         return self.read(quantized.codes, channels_last=channels_last)
 
     def add(
         self,
         node: ir.Node,
-        compute: Callable[..., Any],
+        call: Call,
         inputs: Sequence[Slot],
         to: Destination | None = None,
         *,
         kind: Kind | None = None,
         channels_last: bool = False,
         reason: str = "",
-        takes_out: bool = True,
-        may_alias: bool = False,
     ) -> None:
-        """A step for `node`, which writes the codes of `to` where it has some, else its float value.
-
-        `to` None: the outputs of the node as they are. `kind` None: "int8" or "float", as `to` has codes or not.
-        """
         if to is None:
             written: Sequence[ir.Value] = [output for output in node.outputs if output.name]
         else:
@@ -234,27 +198,20 @@ class Builder:
                 self._slots[value] = {channels_last: slot}
         if to is not None and to.activation is not None:
             self._done.add(to.activation)
-        self.steps.append(
-            Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, compute, takes_out, may_alias)
-        )
+        self.steps.append(Step(node.name or "", node.op_type, kind, reason, tuple(inputs), outputs, call))
 
     def add_step(self, step: Step, written: Sequence[ir.Value]) -> None:
-        """A step that is made already, which writes `written` in the graph's order of axes."""
         for value, slot in zip(written, step.outputs, strict=True):
             self._slots[value] = {False: slot}
         self.steps.append(step)
 
-    def add_float(
-        self, node: ir.Node, compute: Callable[..., Any], inputs: Sequence[Slot], to: Destination, **how: Any
-    ) -> None:
-        """As `add`, for a step that writes the float value of `to`, whatever reads it."""
-        self.add(node, compute, inputs, replace(to, params=None, codes=()), kind="float", **how)
+    def add_float(self, node: ir.Node, call: Call, inputs: Sequence[Slot], to: Destination, **how: Any) -> None:
+        self.add(node, call, inputs, replace(to, params=None, codes=()), kind="float", **how)
 
     def add_table(self, node: ir.Node, x: Quantized, table: NDArray[Any], to: Destination, reason: str = "") -> None:
-        """A lookup step: codes of `to` as a function of the codes of `x`."""
         channels_last = True in self._slots.get(x.codes, {})
         source = self.read_codes(x, channels_last=channels_last)
-        self.add(node, partial(lookup, table=table), [source], to, channels_last=channels_last, reason=reason)
+        self.add(node, Lookup(table), [source], to, channels_last=channels_last, reason=reason)
         for codes in to.codes:
             self._tables[codes] = (x.codes, table)
 
@@ -318,10 +275,7 @@ class Builder:
             return True
         channels_last = params.axis is None and self.channels_last(x)
         slot = self.read(x, channels_last=channels_last)
-        call = partial(
-            _core.quantize, scale=params.scale, zero_point=params.zero_point, dtype=params.dtype, axis=params.axis
-        )
-        self.add(node, call, [slot], kind="convert", channels_last=channels_last)
+        self.add(node, Quantize(params), [slot], kind="convert", channels_last=channels_last)
         return True
 
     def _convert_by_computed(self, node: ir.Node) -> bool:
@@ -342,11 +296,11 @@ class Builder:
             return False
         axis = node.attributes.get_int("axis", 1)
         if node.op_type == "QuantizeLinear":
-            call = partial(quantize_by, axis=axis, dtype=codes.dtype.numpy())
+            call: Call = QuantizeBy(axis, np.dtype(codes.dtype.numpy()))
         else:
-            call = partial(dequantize_by, axis=axis)
+            call = DequantizeBy(axis)
         inputs = [self.read(value) for value in (x, scale, given) if value is not None]
-        self.add(node, call, inputs, kind="convert", reason="its parameters are computed", takes_out=False)
+        self.add(node, call, inputs, kind="convert", reason="its parameters are computed")
         return True
 
     def _dequantized(self, value: ir.Value, channels_last: bool) -> Slot:
@@ -355,16 +309,14 @@ class Builder:
         if params.axis is not None and channels_last:
             return self._reordered(self.read(value))
         source, slot = self.read_codes(quantized, channels_last=channels_last), Slot(value.name or "", channels_last)
-        call = partial(_core.dequantize, scale=params.scale, zero_point=params.zero_point, axis=params.axis)
+        call = Dequantize(params)
         self.steps.append(Step(value.name or "", "DequantizeLinear", "convert", "", (source,), (slot,), call))
         return slot
 
     def _reordered(self, source: Slot) -> Slot:
         slot = Slot(source.name, not source.channels_last)
-        call = to_channels_last if slot.channels_last else to_channels_first
-        self.steps.append(
-            Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call, may_alias=True)
-        )
+        call = ChangeLayout(slot.channels_last)
+        self.steps.append(Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call))
         return slot
 
     def _stored(self, value: ir.Value) -> ir.Value:

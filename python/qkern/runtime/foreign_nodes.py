@@ -7,26 +7,32 @@ made meanwhile depends on a waiting node, so together they are one subgraph that
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from ..program import Call, Form, Kind, Lowering, Slot, Step
 from ..reference_list import unproven
 from .onnxruntime_call import has_onnxruntime, onnxruntime_call
-from .program import Kind, Slot, Step
 from .reference import reference_call
 from .subgraph import Subgraph, cut_out, label_of, nodes_in, operator_of, sources_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .builder import Builder
-
-__all__ = ["FALLBACKS", "Fallback", "ForeignNodes"]
+__all__ = ["FALLBACKS", "Fallback", "Foreign", "ForeignNodes", "Receiver"]
 
 Fallback: TypeAlias = Literal["auto", "none", "reference", "onnxruntime"]
 FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
 
 _INSTALL = 'pip install "qkern[fallback]"'
 _MOST_NAMES = 4  # of a step of many nodes: more make a table unreadable
+
+
+class Receiver(Lowering, Protocol):
+    """What takes the steps of foreign nodes."""
+
+    def add_step(self, step: Step, written: Sequence[ir.Value]) -> None:
+        """A step that is made already, which writes `written` in the graph's order of axes."""
 
 
 class ForeignNodes:
@@ -45,7 +51,7 @@ class ForeignNodes:
         """Whether a waiting node writes `value`."""
         return value.producer() in self._waiting
 
-    def add(self, node: ir.Node, reason: str, builder: Builder) -> None:
+    def add(self, node: ir.Node, reason: str, builder: Receiver) -> None:
         """`node` waits; `reason` says why it has no kernel. Raises ValueError where it may not run elsewhere."""
         if self._fallback == "none":
             raise ValueError(f"{label_of(node)} can't run: {reason}, and fallback is 'none'")
@@ -55,17 +61,17 @@ class ForeignNodes:
         if any(output.name and output.type is None for output in node.outputs):
             self.lower(builder)  # ONNX Runtime tells what ONNX doesn't know, and what comes next may need it
 
-    def lower(self, builder: Builder) -> None:
+    def lower(self, builder: Receiver) -> None:
         """Adds the steps of all that wait."""
         waiting, self._waiting = self._waiting, {}
         self._lower(list(waiting.items()), builder)
 
-    def _is_behind(self, value: ir.Value, builder: Builder) -> bool:
+    def _is_behind(self, value: ir.Value, builder: Receiver) -> bool:
         """Whether `value` stands for codes that a waiting node writes."""
         quantized = builder.quantized(value)
         return quantized is not None and self.holds(quantized.codes)
 
-    def _lower(self, nodes: Sequence[tuple[ir.Node, str]], builder: Builder) -> None:
+    def _lower(self, nodes: Sequence[tuple[ir.Node, str]], builder: Receiver) -> None:
         subgraph = cut_out([node for node, _ in nodes], self._model, builder.constant, self._observed)
         if not subgraph.outputs:
             return
@@ -112,19 +118,13 @@ class ForeignNodes:
         kind: Kind,
         call: Callable[..., Any],
         subgraph: Subgraph,
-        builder: Builder,
+        builder: Receiver,
     ) -> None:
         labels = [label_of(node) for node, _ in nodes]
         reasons = dict.fromkeys(
             reason if len(nodes) == 1 or node.op_type in reason else f"{operator_of(node)}: {reason}"
             for node, reason in nodes
         )
-
-        def compute(*arrays: Any) -> Any:
-            try:
-                return call(*arrays)
-            except Exception as error:  # each library's own classes
-                raise RuntimeError(f"{_some(labels)}: {error}") from error
 
         builder.add_step(
             Step(
@@ -134,11 +134,28 @@ class ForeignNodes:
                 "; ".join(reasons),
                 tuple(builder.read(value) for value in subgraph.inputs),
                 tuple(Slot(value.name or "") for value in subgraph.outputs),
-                compute,
-                takes_out=False,
+                Foreign(_some(labels), call),
             ),
             subgraph.outputs,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign(Call):
+    """What a library computes; `library` gives arrays, or a tuple of them, of memory of its own."""
+
+    label: str
+    library: Callable[..., Any]
+    takes_out = False
+
+    def __call__(self, *arrays: Any) -> Any:
+        try:
+            return self.library(*arrays)
+        except Exception as error:  # each library's own classes
+            raise RuntimeError(f"{self.label}: {error}") from error
+
+    def forms(self, *operands: Form) -> None:
+        return None
 
 
 def _some(names: Sequence[str]) -> str:

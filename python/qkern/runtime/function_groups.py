@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..operators.pointwise import pointwise_groups
 from ..operators.unary import table_for
-from .quantized import params_of
+from ..program import Lowering, params_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-    from .builder import Builder
 
 __all__ = ["FunctionGroups"]
 
@@ -29,18 +27,18 @@ class FunctionGroups:
             if not any(node.outputs[0].name in observed for node in group.nodes[:-1])
         }
 
-    def lower(self, node: ir.Node, builder: Builder) -> tuple[ir.Node, ...]:
+    def lower(self, node: ir.Node, lowering: Lowering) -> tuple[ir.Node, ...]:
         """Adds the table of the group that begins with `node`; the nodes whose work it does, none where there is no
         group or it isn't between codes."""
         group = self._by_first.get(node)
         if group is None:
             return ()
-        x, last = builder.codes(group.source), group.nodes[-1]
-        to = builder.destination(last, absorb=False)
+        x, last = lowering.codes(group.source), group.nodes[-1]
+        to = lowering.destination(last, absorb=False)
         if x is None or to.params is None:
             return ()
         reason = "" if len(group.nodes) == 1 else f"a table for {', '.join(each.op_type for each in group.nodes)}"
-        builder.add_table(last, x, table_for(group.function, x.params, to.params), to, reason)
+        lowering.add_table(last, x, table_for(group.function, x.params, to.params), to, reason)
         return group.nodes
 
 

@@ -1,51 +1,78 @@
-"""What a session runs: steps that read and write slots."""
+"""Steps whose slots are numbers: what the interpreter and the executor run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kind", "Slot", "Step"]
+from ..program import Slot, Step
 
-Kind: TypeAlias = Literal["int8", "float", "reference", "onnxruntime", "convert"]
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one array. `channels_last`: the array is stored [batch, spatial..., channels]; the graph's own order
-    otherwise. `constant`: the array, where it is known beforehand."""
-
-    name: str
-    channels_last: bool = False
-    constant: NDArray[Any] | None = None
+__all__ = ["Program", "copied", "error_of"]
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One call. `kind` says what computes it:
+class Program:
+    """`steps`, and for each the numbers of the slots that it `reads` and `writes`.
 
-    - "int8": a kernel on 8-bit codes (or a move of codes),
-    - "float": a float32 kernel,
-    - "reference": `onnx.reference`, for operators that have no kernel,
-    - "onnxruntime": ONNX Runtime, for neighbouring nodes that have no kernel,
-    - "convert": quantizes, dequantizes, or changes the order of axes for the step behind it; moves an input before it
-      is quantized.
-
-    `reason` says why it isn't int8, or what is worth knowing. `compute(*inputs)` returns one array, or a tuple of them
-    where there are several outputs; with `takes_out` it is called with `out=`, an array to write to, once the shape is
-    known. With `may_alias` the result may be a view of an input. With either, the result's shape, and whether it is a
-    view, have to follow from the shapes of the inputs.
+    `constants` has an entry for every slot, None where a run brings the array; `inputs` are pairs of a name and a slot;
+    `outputs` slots; `taps` name the slots to be shown, and say whether they are stored channels last. `frees` are, for
+    each step, the slots that nothing reads after it.
     """
 
-    name: str
-    op_type: str
-    kind: Kind
-    reason: str
-    inputs: tuple[Slot, ...]
-    outputs: tuple[Slot, ...]
-    compute: Callable[..., Any]
-    takes_out: bool = True
-    may_alias: bool = False
+    def __init__(
+        self, steps: Sequence[Step], inputs: Mapping[str, Slot], outputs: Sequence[Slot], taps: Mapping[Slot, str]
+    ) -> None:
+        slots = dict.fromkeys(slot for step in steps for slot in (*step.inputs, *step.outputs))
+        slots.update(dict.fromkeys((*inputs.values(), *outputs)))
+        index = {slot: number for number, slot in enumerate(slots)}
+        self.steps = tuple(steps)
+        self.constants = [slot.constant for slot in slots]
+        self.inputs = [(name, index[slot]) for name, slot in inputs.items()]
+        self.outputs = [index[slot] for slot in outputs]
+        self.taps = {index[slot]: (name, slot.channels_last) for slot, name in taps.items()}
+        self.reads = [tuple(index[slot] for slot in step.inputs) for step in steps]
+        self.writes = [tuple(index[slot] for slot in step.outputs) for step in steps]
+        self.frees = self._last_uses()
+
+    def arrays(self, feeds: Mapping[str, Any]) -> list[Any]:
+        """An entry for every slot: the constants and the feeds, None for what steps write."""
+        arrays: list[Any] = list(self.constants)
+        for name, index in self.inputs:
+            arrays[index] = feeds[name]
+        return arrays
+
+    def _last_uses(self) -> list[list[int]]:
+        last: dict[int, int] = {}
+        for number, (reads, writes) in enumerate(zip(self.reads, self.writes, strict=True)):
+            for index in (*reads, *writes):
+                last[index] = number
+        frees: list[list[int]] = [[] for _ in self.steps]
+        kept = set(self.outputs)
+        for index, number in last.items():
+            if index not in kept and self.constants[index] is None:
+                frees[number].append(index)
+        return frees
+
+
+def copied(result: Any) -> Any:
+    """A copy of an array, or of the arrays in a list; None stays."""
+    if isinstance(result, list):
+        return [copied(each) for each in result]
+    return result.copy() if isinstance(result, np.ndarray) else result
+
+
+def error_of(step: Step, error: Exception) -> Exception:
+    """`error`, which came out of `step`, with the name of its node. What NumPy stumbles over, in classes of its own, is
+    a ValueError: a tensor isn't what the model says."""
+    label = f"node {step.name!r} ({step.op_type})"
+    kind = next((each for each in (MemoryError, TypeError, RuntimeError) if isinstance(error, each)), ValueError)
+    return kind(str(error) if label in str(error) else f"{label}: {error}")
+
+
+def arrays_in(value: Any) -> list[NDArray[Any]]:
+    """The array, or those in a list."""
+    if isinstance(value, list):
+        return [array for each in value for array in arrays_in(each)]
+    return [value] if isinstance(value, np.ndarray) else []

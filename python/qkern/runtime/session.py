@@ -14,13 +14,14 @@ from .. import _core
 from ..fusion import fuse
 from ..fusion.clean import infer_shapes
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
+from ..program import Step
 from .builder import Builder
+from .executor import Executor
 from .foreign_nodes import Fallback
-from .frame import Frame, Tap
-from .idle_frames import IdleFrames
-from .program import Step
+from .interpreter import Tap, interpret
+from .program import Program
 from .qoperator import expand_qoperators
-from .signature import InputSpec, checked_feeds, input_specs, shape_of, spec_of
+from .signature import InputSpec, checked_feeds, input_specs, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ..profiling import Profile
 
 __all__ = ["Execution", "Session"]
-
-_MOST_SHAPES = 8  # combinations of input shapes whose memory is kept planned
 
 
 class Session:
@@ -87,11 +86,11 @@ class Session:
         self._whole = whole if defaults else None  # what to build from for a run that feeds some of them
         self._fed: tuple[frozenset[str], Session] | None = None
         self._observed, self._fallback = tuple(observe), fallback
-        self._inputs = builder.inputs
-        self._outputs = builder.outputs
-        self._taps = builder.taps
+        self._outputs = [name for name, _ in builder.outputs]
+        slots = [slot for _, slot in builder.outputs]
+        self._program = Program(builder.steps, builder.inputs, slots, builder.taps)
+        self._executor = Executor(self._program)
         self._output_specs = [spec_of(value) for value in graph.graph.outputs]
-        self._idle = IdleFrames(_MOST_SHAPES)
 
     def get_inputs(self) -> list[InputSpec]:
         """What has to be fed: name, dtype and shape of each input."""
@@ -108,7 +107,7 @@ class Session:
         Raises ValueError naming an input that is missing, unknown, or of another dtype or shape than the model takes,
         or an output that it doesn't have.
         """
-        known = [name for name, _ in self._outputs]
+        known = self._outputs
         for name in output_names or ():
             if name not in known:
                 raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, known))}")
@@ -127,8 +126,8 @@ class Session:
         if fed := self._defaults.intersection(feeds):
             return self._feeding(fed).profile(feeds, seconds=seconds)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
-        with _limited_to(self._threads), np.errstate(all="ignore"):
-            return profiled(self.steps, self._inputs, [slot for _, slot in self._outputs], arrays, seconds)
+        with _limited_to(self._threads):
+            return profiled(self._executor, arrays, seconds)
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
         """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
@@ -140,15 +139,11 @@ class Session:
         if fed:
             return self._feeding(fed)._run(feeds, tap)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
-        key = tuple(map(shape_of, arrays.values()))
-        frame = self._idle.take(key)
-        if frame is None:
-            frame = Frame(self.steps, self._inputs, [slot for _, slot in self._outputs], self._taps)
-        # ONNX defines what infinities and NaN give: NumPy's warnings of them are not for the caller.
-        with _limited_to(self._threads), np.errstate(all="ignore"):
-            results = frame.run(arrays, tap)
-        self._idle.put(key, frame)
-        return results
+        with _limited_to(self._threads):
+            if tap is None:
+                return self._executor.run(arrays)
+            with np.errstate(all="ignore"):  # ONNX defines what infinities and NaN give
+                return interpret(self._program, arrays, tap)
 
     def _feeding(self, names: frozenset[str]) -> Session:
         """The session of this model in which the defaults in `names` are inputs; the latest one is kept."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["InputSpec", "checked_feeds", "holds_floats", "input_specs", "shape_of", "spec_of"]
+__all__ = ["InputSpec", "checked_feeds", "holds_floats", "input_specs", "spec_of"]
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,9 @@ def _checked(given: Any, spec: InputSpec, within: tuple[str, ...]) -> Any:
         if not isinstance(given, (list, tuple)):
             raise ValueError(f"input {spec.name!r} takes {spec.describe()}: a list, not {type(given).__name__}")
         return [_checked(each, spec, within[1:]) for each in given]
-    array = np.asarray(given, order="C")  # whether a step gives a view may depend on it
+    array = np.asarray(given, order="C")
+    if not array.flags.aligned:  # kernels read whole elements
+        array = array.copy()
     if not spec.takes(array):
         raise ValueError(f"input {spec.name!r} takes {spec.describe()}, not {array.dtype} {list(array.shape)}")
     return array
-
-
-def shape_of(fed: Any) -> Any:
-    """The shape of an array, those of the arrays in a list, None for None: what a plan of memory depends on."""
-    if isinstance(fed, list):
-        return tuple(map(shape_of, fed))
-    return None if fed is None else fed.shape

@@ -1,4 +1,4 @@
-"""Quantized values of a graph: their parameters, and the calls behind QuantizeLinear and DequantizeLinear."""
+"""Quantized values of a graph and their parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..scheme import QuantParams
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["CODES", "Quantized", "dequantize_by", "dequantized", "has_kernel", "params_of", "quantize_by"]
+__all__ = ["CODES", "Quantized", "dequantized", "has_kernel", "params_of"]
 
 CODES = frozenset({"int8", "uint8"})
 
@@ -105,27 +105,3 @@ def _dtype_of_codes(node: ir.Node) -> np.dtype[Any] | None:
         return np.dtype(ir.DataType(wanted).numpy()) if wanted else None
     codes = node.inputs[0]
     return None if codes is None or codes.dtype is None else np.dtype(codes.dtype.numpy())
-
-
-def quantize_by(
-    x: NDArray[Any],
-    scale: NDArray[np.float32],
-    zero_point: NDArray[Any] | None = None,
-    *,
-    axis: int,
-    dtype: np.dtype[Any],
-) -> NDArray[Any]:
-    where = axis if scale.size > 1 else None
-    return _core.quantize(x, _plain(scale), 0 if zero_point is None else _plain(zero_point), dtype=dtype, axis=where)
-
-
-def dequantize_by(
-    q: NDArray[Any], scale: NDArray[np.float32], zero_point: NDArray[Any] | None = None, *, axis: int
-) -> NDArray[np.float32]:
-    where = axis if scale.size > 1 else None
-    return _core.dequantize(q, _plain(scale), 0 if zero_point is None else _plain(zero_point), axis=where)
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """One number without axes; more as they are."""
-    return array.reshape(()) if array.size == 1 else array

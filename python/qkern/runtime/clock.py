@@ -1,0 +1,31 @@
+"""What each step of one run took, and what it read and wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..program import Form
+
+__all__ = ["Clock"]
+
+
+@dataclass(eq=False)
+class Clock:
+    """`seconds`: of each step by its number, 0 for one that shows a part of an array; `forms`: by slot, of the array
+    there or of those in a list."""
+
+    seconds: list[float]
+    forms: dict[int, tuple[Form, ...]] = field(default_factory=dict)
+
+    def note(self, index: int, value: Any) -> None:
+        """`value` is what slot `index` holds."""
+        self.forms[index] = tuple(_forms_of(value))
+
+
+def _forms_of(value: Any) -> list[Form]:
+    if isinstance(value, (list, tuple)):
+        return [form for each in value for form in _forms_of(each)]
+    return [Form(value.shape, value.dtype)] if isinstance(value, np.ndarray) else []

@@ -1,0 +1,298 @@
+"""A segment for operands of known forms: which results share which memory, and what C++ runs without Python.
+
+Steps are walked in order. A result is a part of another array where its call says so, an array of its own where it
+leaves the program, and else a place in the arena, which it shares with results whose lives don't touch its own.
+Neighbouring steps that C++ has become one `_core.Program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..program import Form
+from .clock import Clock
+from .program import Program, error_of
+
+__all__ = ["Plan", "Segment"]
+
+_ALIGNMENT = 64
+_SIZES = frozenset({1, 2, 4, 8})  # of the elements that C++ moves
+
+# Of a native step: a byte of the arena, an array of the run (its index, and a byte of it), or a constant.
+_Place: TypeAlias = "int | tuple[int, int] | NDArray[Any]"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Steps first to last of a program, without a step whose results have forms that depend on values. `arrives`: the
+    slots it reads that are written before; `leaves`: those it writes that are read after it, or are outputs."""
+
+    program: Program
+    first: int
+    last: int
+    arrives: tuple[int, ...]
+    leaves: frozenset[int]
+
+    @property
+    def numbers(self) -> range:
+        """Of its steps."""
+        return range(self.first, self.last + 1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Where an array lies: `start` bytes into that of slot `root`."""
+
+    root: int
+    start: int
+
+
+@dataclass
+class _Life:
+    """An array in the arena: from the step that writes it to the last that reads it."""
+
+    first: int
+    last: int
+    size: int
+
+
+@dataclass(eq=False)
+class _Native:
+    """Neighbouring native steps, by their numbers; `externs` are the slots of the arrays that a run hands over."""
+
+    numbers: list[int] = field(default_factory=list)
+    steps: list[tuple[_core.NativeCall, list[_Place], _Place]] = field(default_factory=list)
+    externs: dict[int, int] = field(default_factory=dict)
+    program: _core.Program | None = None
+
+    def run(self, arrays: Sequence[Any], arena: NDArray[np.uint8], clock: Clock | None) -> None:
+        """Runs the steps; `clock` gets what each took."""
+        assert self.program is not None
+        handed = [arrays[index] for index in self.externs]
+        if clock is None:
+            self.program.run(arena, handed)
+            return
+        times = np.empty(len(self.numbers) + 1, np.int64)
+        self.program.run(arena, handed, times)
+        for number, nanoseconds in zip(self.numbers, np.diff(times).tolist(), strict=True):
+            clock.seconds[number] = nanoseconds * 1e-9
+
+
+class Plan:
+    """How `segment` runs on operands of `forms` (by slot). Not for two threads at a time: it has one arena."""
+
+    def __init__(self, segment: Segment, forms: Mapping[int, Form]) -> None:
+        self._program = segment.program
+        self._segment = segment
+        self._forms = dict(forms)
+        self._parts = {index: _Part(index, 0) for index in segment.arrives}
+        self._natives: dict[int, _core.NativeCall] = {}
+        self._walk()
+        self._fresh = self._leaving_memory()
+        offsets, size = self._placed()
+        arena = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -arena.__array_interface__["data"][0] % _ALIGNMENT
+        self._arena = arena[start : start + size]
+        self._offsets = offsets
+        self.items = self._items()
+        self._views = self._arena_views()
+        self._copies = self._shared_outputs()
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the memory that results share."""
+        return self._arena.nbytes
+
+    def run(self, arrays: list[Any], clock: Clock | None = None) -> None:
+        """Reads what arrives from `arrays` and writes there what leaves. `clock` gets what each step took."""
+        for index, form in self._fresh:
+            arrays[index] = np.empty(form.shape, form.dtype)
+        for index, view in self._views:
+            arrays[index] = view
+        for item in self.items:
+            if isinstance(item, _Native):
+                item.run(arrays, self._arena, clock)
+                continue
+            start = perf_counter()
+            self._run_python(item, arrays)
+            if clock is not None:
+                clock.seconds[item] = perf_counter() - start
+        self._show_parts(arrays)
+        if clock is not None:
+            clock.forms.update({index: (form,) for index, form in self._forms.items()})
+
+    # --- planning -------------------------------------------------------------------
+
+    def _walk(self) -> None:
+        """Forms, parts and native calls of all steps."""
+        for number in self._segment.numbers:
+            step = self._program.steps[number]
+            reads, writes = self._program.reads[number], self._program.writes[number]
+            operands = [self._form(index) for index in reads]
+            try:
+                results = step.call.forms(*operands)
+                alias = step.call.alias(*operands)
+                native = step.call.native(*operands) if alias is None and _fits(operands) else None
+            except Exception as error:
+                raise error_of(step, error) from error
+            assert results is not None
+            for index, form in zip(writes, results, strict=True):
+                self._forms[index] = form
+                self._parts[index] = _Part(index, 0)
+            if any(form.dtype.hasobject for form in results):
+                continue  # text: NumPy alone knows its memory
+            if alias is not None:
+                source = self._part(reads[0])
+                self._parts[writes[0]] = _Part(source.root, source.start + alias)
+            elif native is not None:
+                self._natives[number] = native
+
+    def _form(self, index: int) -> Form:
+        constant = self._program.constants[index]
+        return self._forms[index] if constant is None else Form(constant.shape, constant.dtype)
+
+    def _part(self, index: int) -> _Part:
+        return self._parts.get(index) or _Part(index, 0)
+
+    def _is_part(self, index: int) -> bool:
+        return self._part(index).root != index
+
+    def _placeable(self, number: int) -> bool:
+        """Whether the one result of a step goes where it is told to."""
+        (index, *others) = self._program.writes[number] or (-1,)
+        if others or index < 0 or self._is_part(index) or self._forms[index].dtype.hasobject:
+            return False
+        return number in self._natives or self._program.steps[number].call.takes_out
+
+    def _leaving_memory(self) -> list[tuple[int, Form]]:
+        """Arrays that every run makes anew: those in which outputs of the program lie."""
+        roots = {self._part(index).root for index in self._program.outputs if index in self._parts}
+        written = [self._program.writes[number][0] for number in self._segment.numbers if self._placeable(number)]
+        return [(index, self._forms[index]) for index in written if index in roots]
+
+    def _placed(self) -> tuple[dict[int, int], int]:
+        """Offsets in the arena, by slot, and its size."""
+        fresh = {index for index, _ in self._fresh}
+        lives: dict[int, _Life] = {}
+        for number in self._segment.numbers:
+            if self._placeable(number):
+                (index,) = self._program.writes[number]
+                if index not in fresh:
+                    lives[index] = _Life(number, number, self._forms[index].nbytes)
+            for index in self._program.reads[number]:
+                if (life := lives.get(self._part(index).root)) is not None:
+                    life.last = number
+        for index in self._segment.leaves:
+            if (life := lives.get(self._part(index).root)) is not None:
+                life.last = self._segment.last
+        sizes, firsts, lasts = (
+            np.array([getattr(life, name) for life in lives.values()], np.int64) for name in ("size", "first", "last")
+        )
+        offsets, size = _core.place(sizes, firsts, lasts, _ALIGNMENT)
+        return dict(zip(lives, offsets.tolist(), strict=True)), size
+
+    def _items(self) -> list[_Native | int]:
+        """Native steps in groups, and the numbers of the others."""
+        items: list[_Native | int] = []
+        for number in self._segment.numbers:
+            if any(self._is_part(index) for index in self._program.writes[number]):
+                continue
+            native = self._natives.get(number)
+            if native is None:
+                items.append(number)
+                continue
+            if not items or not isinstance(items[-1], _Native):
+                items.append(_Native())
+            group = items[-1]
+            assert isinstance(group, _Native)
+            operands = [self._place(index, group) for index in self._program.reads[number]]
+            group.numbers.append(number)
+            group.steps.append((native, operands, self._place(self._program.writes[number][0], group)))
+        for item in items:
+            if isinstance(item, _Native):
+                item.program = _core.Program(item.steps)
+        return items
+
+    def _place(self, index: int, group: _Native) -> _Place:
+        part = self._part(index)
+        constant = self._program.constants[part.root]
+        if constant is not None:
+            whole = np.ascontiguousarray(constant).reshape(-1).view(np.uint8)
+            return whole[part.start :]
+        if part.root in self._offsets:
+            return self._offsets[part.root] + part.start
+        return group.externs.setdefault(part.root, len(group.externs)), part.start
+
+    def _arena_views(self) -> list[tuple[int, NDArray[Any]]]:
+        """The arrays in the arena that Python reads or writes."""
+        wanted = set(self._segment.leaves)
+        for item in self.items:
+            if isinstance(item, int):
+                wanted.update(self._program.reads[item], self._program.writes[item])
+        views = []
+        for index in sorted(wanted):
+            part = self._part(index)
+            if part.root in self._offsets:
+                form, begin = self._forms[index], self._offsets[part.root] + part.start
+                raw = self._arena[begin : begin + form.nbytes]
+                views.append((index, raw.view(form.dtype).reshape(form.shape)))
+        shown = {index for index, _ in views}
+        # Parts of other arrays can be shown once these exist.
+        self._parts_shown = {index for index in wanted if self._is_part(index) and index not in shown}
+        self._parts_leaving = tuple(self._parts_shown & self._segment.leaves)
+        return views
+
+    def _shared_outputs(self) -> set[int]:
+        """Outputs that lie in memory which isn't theirs alone: what arrived, a constant, or another output."""
+        taken = {index for index, constant in enumerate(self._program.constants) if constant is not None}
+        taken.update(self._segment.arrives)
+        copies = set()
+        for index in self._program.outputs:
+            if index in self._segment.leaves:
+                root = self._part(index).root
+                if root in taken and root != index:
+                    copies.add(index)
+                taken.add(root)
+        return copies
+
+    # --- running ----------------------------------------------------------------------
+
+    def _run_python(self, number: int, arrays: list[Any]) -> None:
+        program = self._program
+        step, reads, writes = program.steps[number], program.reads[number], program.writes[number]
+        operands = [self._array(index, arrays) for index in reads]
+        try:
+            with np.errstate(all="ignore"):  # ONNX defines what infinities and NaN give
+                if self._placeable(number):
+                    results = (step.call(*operands, out=arrays[writes[0]]),)
+                else:
+                    given = step.call(*operands)
+                    results = (given,) if len(writes) == 1 else given
+        except Exception as error:
+            raise error_of(step, error) from error
+        for index, each in zip(writes, results, strict=True):
+            arrays[index] = each.copy() if each.dtype.hasobject else np.require(each, requirements=["C", "A"])
+
+    def _array(self, index: int, arrays: list[Any]) -> Any:
+        return self._shown(index, arrays) if index in self._parts_shown else arrays[index]
+
+    def _shown(self, index: int, arrays: list[Any]) -> NDArray[Any]:
+        """A part of an array that a run brings, or of a constant."""
+        part, form = self._part(index), self._forms[index]
+        return np.ndarray(form.shape, form.dtype, arrays[part.root], part.start)
+
+    def _show_parts(self, arrays: list[Any]) -> None:
+        for index in self._parts_leaving:
+            shown = self._shown(index, arrays)
+            arrays[index] = shown.copy() if index in self._copies else shown
+
+
+def _fits(operands: Sequence[Form]) -> bool:
+    return all(form.dtype.itemsize in _SIZES and not form.dtype.hasobject for form in operands)
