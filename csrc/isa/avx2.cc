@@ -1,5 +1,6 @@
 // Tier avx2. There is no exact u8 x s8 instruction here: vpmaddubsw saturates a pair of products at 32767. vpmaddwd on int16
 // is exact for every value: the driver widens lhs once per block of rows, rhs is widened as it is loaded.
+#include "isa/lookup_avx2.h"
 #include "isa/make_kernel_table.h"
 #include "isa/tile_avx2.h"
 
@@ -85,6 +86,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdAvx2>;
   using Int8Kernel = Int8Avx2;
   using Float32Kernel = Float32Avx2;
+  static constexpr auto lookup = &lookup_avx2;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "conv/pair_window.h"
+#include "isa/lookup_avx2.h"
 #include "isa/make_kernel_table.h"
 
 namespace qkern::isa {
@@ -251,6 +252,7 @@ struct Tier {
   using Int8Kernel = Int8Avx512Vnni;
   using Float32Kernel = Float32Avx512;
   using DepthwiseTile = DepthwiseAvx512Vnni;
+  static constexpr auto lookup = &lookup_avx2;
 };
 
 }  // namespace

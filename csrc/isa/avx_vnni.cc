@@ -1,5 +1,6 @@
 // Tier avx_vnni: vpdpbusd on 256 bits, u8 x s8, four products summed into int32 without saturation. Signed lhs is moved to
 // uint8 by one xor in the register.
+#include "isa/lookup_avx2.h"
 #include "isa/make_kernel_table.h"
 #include "isa/tile_avx2.h"
 
@@ -96,6 +97,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdAvxVnni>;
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
+  static constexpr auto lookup = &lookup_avx2;
 };
 
 }  // namespace
