@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Union
 
-from ..fusion.clean import infer_shapes
+from ..fusion.clean import complete_shapes, infer_shapes
 from ..fusion.opset import MINIMUM_OPSET, opset_of, raise_opset
 from .exclusions import Exclude, Exclusions
 from .plan import Plan, make_plan
@@ -73,5 +73,5 @@ def prepared(model: ir.Model) -> ir.Model:
         infer_shapes(copy)
         raise_opset(copy)
     common.NameFixPass()(copy)
-    infer_shapes(copy)
+    complete_shapes(copy)
     return copy

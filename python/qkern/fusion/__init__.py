@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .activation import activation_bounds, activation_of
 from .affine import fold_affine
 from .batch_norm import fold_batch_norm
-from .clean import clean, infer_shapes, sweep
+from .clean import clean, complete_shapes, sweep
 from .constant import constant_of, integers_of
 from .fused import Fused
 from .matmul_add import merge_matmul_add
@@ -37,6 +37,7 @@ def fuse(model: ir.Model) -> list[Fused]:
     """
     clean(model)
     report = [fused for run in PASSES for fused in run(model)]
-    sweep(model)
-    infer_shapes(model)
+    if any(fused.into for fused in report):
+        sweep(model)
+        complete_shapes(model)
     return report

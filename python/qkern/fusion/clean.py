@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from .folding import fold_constants
 from .opset import MINIMUM_OPSET, opset_of, raise_opset
-from .sizes import check_sizes, infer_nodes
+from .sizes import are_known, check_all_sizes, infer_nodes, is_control_flow
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["clean", "infer_shapes", "sweep"]
+__all__ = ["clean", "complete_shapes", "infer_shapes", "sweep"]
 
 
 def clean(model: ir.Model) -> None:
@@ -28,11 +28,12 @@ def clean(model: ir.Model) -> None:
         infer_nodes(model)
         infer_shapes(model)
         raise_opset(model)
-    common.TopologicalSortPass()(model)
+    if not _is_sorted(model.graph):
+        common.TopologicalSortPass()(model)
     common.NameFixPass()(model)  # every node gets a name: reports and `exclude` need one
     fold_constants(model)
     sweep(model)
-    infer_shapes(model)
+    complete_shapes(model)
 
 
 def sweep(model: ir.Model) -> None:
@@ -46,15 +47,35 @@ def sweep(model: ir.Model) -> None:
     common.RemoveUnusedOpsetsPass()(model)
 
 
+def complete_shapes(model: ir.Model) -> None:
+    """`infer_shapes`, where anything isn't known yet: folding has inferred what one node at a time tells."""
+    if are_known(model):
+        check_all_sizes(model)
+    else:
+        infer_shapes(model)
+
+
 def infer_shapes(model: ir.Model) -> None:
     """Fills in the types and shapes that ONNX can infer, also where a part of the graph is beyond it. Raises ValueError
     naming a node whose output would have a negative size."""
     import onnx_ir.passes.common as common
 
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    for graph in model.graphs():
-        for node in graph:
-            check_sizes(node)
+    check_all_sizes(model)
+
+
+def _is_sorted(graph: ir.Graph) -> bool:
+    """Whether every node comes behind those that it reads. Not asked of bodies, whose nodes read too: there, no."""
+    behind: set[ir.Node] = set()
+    for node in graph:
+        if is_control_flow(node):
+            return False
+        for value in node.inputs:
+            producer = None if value is None else value.producer()
+            if producer is not None and producer not in behind:
+                return False
+        behind.add(node)
+    return True
 
 
 def _remove_identities(graph: ir.Graph) -> None:

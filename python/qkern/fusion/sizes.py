@@ -11,20 +11,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["check_sizes", "infer_nodes", "is_control_flow"]
+__all__ = ["are_known", "check_all_sizes", "check_sizes", "infer_nodes", "is_control_flow"]
 
 
 def check_sizes(node: ir.Node) -> None:
     """Raises ValueError where an input or output of `node` has a negative size, naming the node that writes it."""
     for value in (*node.inputs, *node.outputs):
-        if value is not None and value.shape is not None:
-            sizes = [size for size in value.shape if isinstance(size, int)]
-            if min(sizes, default=0) < 0:
-                writer = value.producer() or node
-                name = writer.name or value.name
-                raise ValueError(
-                    f"node {name!r} ({writer.op_type}): {value.name!r} would have a negative size: {value.shape}"
-                )
+        sizes = () if value is None or value.shape is None else value.shape.dims
+        if value is not None and any(isinstance(size, int) and size < 0 for size in sizes):
+            writer = value.producer() or node
+            raise ValueError(
+                f"node {(writer.name or value.name)!r} ({writer.op_type}): "
+                f"{value.name!r} would have a negative size: {value.shape}"
+            )
+
+
+def check_all_sizes(model: ir.Model) -> None:
+    """`check_sizes` of every node, bodies included."""
+    for graph in model.graphs():
+        for node in graph:
+            check_sizes(node)
+
+
+def are_known(model: ir.Model) -> bool:
+    """Whether every tensor has a type and a shape, each size of it a number or a name: shape inference has nothing to
+    add."""
+    return all(
+        value.type is not None and value.shape is not None and not value.shape.has_unknown_dim()
+        for graph in model.graphs()
+        for node in graph
+        for value in node.outputs
+        if value.name
+    )
 
 
 def infer_nodes(model: ir.Model) -> None:

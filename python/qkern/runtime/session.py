@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..fusion import fuse
-from ..fusion.clean import infer_shapes
+from ..fusion.clean import complete_shapes
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..program import Step
 from .builder import Builder
@@ -73,8 +73,8 @@ class Session:
         defaults = fix_defaults(graph)
         if not fused:
             expand_qoperators(graph)
-        elif any(value.shape is None for node in graph.graph for value in node.outputs):
-            infer_shapes(graph)
+        else:
+            complete_shapes(graph)
         if not observe and not fused:
             fuse(graph)
         builder = Builder(graph, observe, fallback, num_threads)
