@@ -85,8 +85,15 @@ def test_waiting_for_memory_is_said_also_near_the_bound():
     assert "memory-bound" not in slow(replace(activations, seconds=9 * bound.seconds))
 
 
+def test_what_python_computes_is_said():
+    step = replace(plain("Softmax", "float", seconds=1.0), from_python=True)
+    assert slow(step) == "computed from Python"
+    far = replace(layer(depth=27, seconds=1.0, kind="float"), from_python=True)
+    assert slow(far) == "shallow (27 multiply-adds an output), computed from Python"
+
+
 def test_a_call_that_takes_no_time_is_short():
-    assert slow(plain("Add", "int8", nbytes=64, seconds=2e-6)) == "short: the call itself counts"
+    assert slow(plain("Add", "int8", nbytes=64, seconds=5e-7)) == "short: the call itself counts"
     assert slow(plain("Add", "int8", nbytes=64, seconds=2e-5)) == ""
 
 
@@ -97,7 +104,8 @@ def test_a_call_that_takes_no_time_is_short():
         (layer(seconds=1.0, kind="float", route="1x1"), "float 1x1"),
         (layer(seconds=1.0, rows=1, route="dense"), "int8 dense, one row"),
         (layer(seconds=1.0, rows=1, route="depthwise", tile=None), "int8 depthwise"),
-        (replace(layer(seconds=1.0), layer=None), "int8 product"),
+        (replace(layer(seconds=1.0), layer=None, route="product"), "int8 product"),
+        (replace(plain("HardSwish", "int8", seconds=1.0), route="table"), "int8 table"),
         (plain("Add", "int8", seconds=1.0), "int8"),
         (plain("Selu", "onnxruntime", seconds=1.0), "onnxruntime"),
     ],

@@ -64,6 +64,7 @@ def test_products_of_activations_and_foreign_steps():
     session = qkern.Session(proto, fallback="reference")
     product, foreign = session.profile({"a": np.ones((2, 3, 5), "f"), "b": np.ones((2, 5, 7), "f")}, seconds=0).steps
     assert (product.macs, product.kernel) == (2 * 3 * 7 * 5, "float product")
+    assert "computed from Python" in product.slow
     assert (foreign.kind, foreign.bound, foreign.percent) == ("reference", "", None)
     assert "Selu" in foreign.reason
 
@@ -108,3 +109,25 @@ def test_a_step_that_fails_names_its_node():
     session = qkern.Session(proto)
     with pytest.raises(ValueError, match="node 'y' \\(Add\\)"):
         session.profile({"x": np.ones((2, 3), "f"), "z": np.ones((5, 3), "f")})
+
+
+def test_transposed_convolutions_tables_and_views_say_so():
+    rng = np.random.default_rng(0)
+    proto = graph(
+        """(float[1, 4, 6, 6] x) => (float[1, 507] y)
+        { a = ConvTranspose<strides=[2, 2]>(x, w)
+          b = HardSwish(a)
+          y = Flatten(b) }""",
+        w=rng.standard_normal((4, 3, 3, 3)).astype("f"),
+    )
+    model = quantize_model(proto, {"x": rng.standard_normal((8, 4, 6, 6)).astype("f")}, "x86", effort="fast").model
+    steps = {step.op_type: step for step in qkern.Session(model).profile({"x": np.ones((1, 4, 6, 6), "f")}).steps}
+    transposed = steps["ConvTranspose"]
+    assert transposed.kernel == "int8 phases"
+    assert transposed.macs == 4 * 6 * 6 * 3 * 3 * 3
+    assert transposed.tier == qkern.isa.active()
+    assert steps["HardSwish"].kernel == "int8 table"
+    assert steps["HardSwish"].macs == 0
+    assert steps["Flatten"].kernel == "int8 view"
+    assert steps["Flatten"].seconds == 0
+    assert steps["Flatten"].percent is None

@@ -139,6 +139,7 @@ class _Phases(Call):
     phases: tuple[tuple[tuple[slice, ...], Any, tuple[slice, ...]], ...]
     bias: NDArray[Any]
     weight: tuple[int, ...]
+    route = "phases"
 
     def __call__(self, x: NDArray[Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         (form,) = self.forms(Form(x.shape, x.dtype))
@@ -160,6 +161,9 @@ class _Phases(Call):
 
     def macs(self, *operands: Form) -> int:
         return operands[0].size * math.prod(self.weight[1:])
+
+    def layers(self) -> tuple[_core.QConv | _core.Conv, ...]:
+        return tuple(layer for _, layer, _ in self.phases)
 
 
 def _phases(

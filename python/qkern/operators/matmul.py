@@ -83,6 +83,7 @@ class _Product(Call):
     """a (..., rows, depth) times b (..., depth, cols)."""
 
     takes_out = False
+    route = "product"
 
     def forms(self, *operands: Form) -> tuple[Form]:
         a, b = (each.shape for each in operands)

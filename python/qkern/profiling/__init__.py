@@ -6,6 +6,7 @@ It knows nothing of graphs or sessions: `Measured` says what a step read, wrote,
 from .limits import Limits, measure_limits
 from .measured import Array, Layer, Measured
 from .profile import Profile
+from .roofline import FOREIGN
 from .step_profile import StepProfile
 
-__all__ = ["Array", "Layer", "Limits", "Measured", "Profile", "StepProfile", "measure_limits"]
+__all__ = ["FOREIGN", "Array", "Layer", "Limits", "Measured", "Profile", "StepProfile", "measure_limits"]

@@ -41,7 +41,8 @@ class Layer:
 @dataclass(frozen=True)
 class Measured:
     """One step. `kind` as `Step.kind`; `note`: the program's own reason, why it isn't int8 or what is worth knowing;
-    `macs`: multiply-adds of a layer or product, 0 for anything else; `seconds`: of one run."""
+    `macs`: multiply-adds of a layer or product, 0 for anything else; `seconds`: of one run; `route`: how it is computed
+    where it has no layer, in a word if it is worth one; `from_python`: whether Python calls it, each time."""
 
     name: str
     op_type: str
@@ -52,3 +53,5 @@ class Measured:
     macs: int
     seconds: float
     layer: Layer | None = None
+    route: str = ""
+    from_python: bool = False

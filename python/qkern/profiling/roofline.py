@@ -24,7 +24,7 @@ _FAST = 0.6  # of its bound: no reason is asked for from here on
 _MEMORY = 0.4  # of what memory allows: it is what a layer waits for from here on
 _SHALLOW = 64  # multiply-adds of an output, up to which writing it counts as much as computing it
 _NARROW = 0.5  # of a tile's columns: with no more in use it is narrow
-_SHORT = 3e-6  # seconds: a step that takes no longer spends most of them on being called
+_SHORT = 1e-6  # seconds: a step that takes no longer spends most of them on being called
 _VIEW = 1.2  # times as fast as reading all its bytes: it didn't
 
 
@@ -62,10 +62,10 @@ class Roofline:
 
 def route_of(step: Measured) -> str:
     """How it is computed, in words: its kind, and of a layer its route."""
-    if step.kind in FOREIGN or not step.macs:
+    if step.kind in FOREIGN:
         return step.kind
     if step.layer is None:
-        return f"{step.kind} product"
+        return f"{step.kind} {step.route}".rstrip()
     one = ", one row" if step.layer.tile is not None and _rows(step) == 1 else ""
     return f"{step.kind} {step.layer.route}{one}"
 
@@ -78,8 +78,9 @@ def why_slow(step: Measured, bound: Bound | None) -> str:
         return f"memory-bound: {'weights' if _weights(step) > _moved(step) else 'activations'}"
     if bound.seconds >= _FAST * step.seconds:
         return ""
-    why = _why_far_from_peak(step) if step.macs else ""
-    return why or ("short: the call itself counts" if step.seconds < _SHORT else "")
+    why = [_why_far_from_peak(step) if step.macs else "", "computed from Python" if step.from_python else ""]
+    said = ", ".join(filter(None, why))
+    return said or ("short: the call itself counts" if step.seconds < _SHORT else "")
 
 
 def _why_far_from_peak(step: Measured) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .. import _core
+
+    Layer: TypeAlias = "_core.QConv | _core.Conv | _core.QLinear | _core.Linear"
 
 __all__ = ["Call", "Form"]
 
@@ -43,6 +45,7 @@ class Call:
     """
 
     takes_out: ClassVar[bool] = True
+    route: ClassVar[str] = ""  # how it is computed, in a word, where that is worth one
 
     def __call__(self, *arrays: Any, **out: Any) -> Any:
         raise NotImplementedError
@@ -64,6 +67,10 @@ class Call:
     def macs(self, *operands: Form) -> int:
         """Multiply-adds of a layer with weights, or a product; 0 for anything else."""
         return 0
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Its packed weights: a layer, or several that do a part each."""
+        return ()
 
 
 def same_form(x: Form, dtype: np.dtype[Any] | None = None) -> tuple[Form]:

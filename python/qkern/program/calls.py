@@ -52,6 +52,9 @@ class Convolution(Call):
         (result,) = self.forms(*operands)
         return result.size * math.prod(self.layer.weight_shape[1:])
 
+    def layers(self) -> tuple[_core.QConv | _core.Conv]:
+        return (self.layer,)
+
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected(Call):
@@ -59,6 +62,7 @@ class FullyConnected(Call):
 
     layer: _core.QLinear | _core.Linear
     dtype: np.dtype[Any]
+    route = "dense"
 
     def __call__(self, x: _Array, *, out: _Array | None = None) -> _Array:
         return self.layer(x, out=out)
@@ -74,6 +78,9 @@ class FullyConnected(Call):
 
     def macs(self, *operands: Form) -> int:
         return operands[0].size * self.layer.weight_shape[0]
+
+    def layers(self) -> tuple[_core.QLinear | _core.Linear]:
+        return (self.layer,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +125,7 @@ class Lookup(Call):
     """Codes by a table of 256 entries."""
 
     table: NDArray[Any]
+    route = "table"
 
     def __call__(self, x: _Array, *, out: _Array | None = None) -> _Array:
         return _core.lookup(x, self.table, out=out)

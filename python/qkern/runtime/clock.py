@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,17 @@ class Clock:
 
     seconds: list[float]
     forms: dict[int, tuple[Form, ...]] = field(default_factory=dict)
+    _later: list[Callable[[], None]] = field(default_factory=list)
+
+    def later(self, write: Callable[[], None]) -> None:
+        """`write`, which notes something here, is called when the run is over: it would count as a part of it."""
+        self._later.append(write)
+
+    def stop(self) -> None:
+        """The run is over."""
+        for write in self._later:
+            write()
+        self._later.clear()
 
     def note(self, index: int, value: Any) -> None:
         """`value` is what slot `index` holds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -81,6 +82,9 @@ class _Native:
             return
         times = np.empty(len(self.numbers) + 1, np.int64)
         self.program.run(arena, handed, times)
+        clock.later(partial(self._read, times, clock))
+
+    def _read(self, times: NDArray[np.int64], clock: Clock) -> None:
         for number, nanoseconds in zip(self.numbers, np.diff(times).tolist(), strict=True):
             clock.seconds[number] = nanoseconds * 1e-9
 
@@ -126,7 +130,10 @@ class Plan:
                 clock.seconds[item] = perf_counter() - start
         self._show_parts(arrays)
         if clock is not None:
-            clock.forms.update({index: (form,) for index, form in self._forms.items()})
+            clock.later(partial(self._tell_forms, clock))
+
+    def _tell_forms(self, clock: Clock) -> None:
+        clock.forms.update({index: (form,) for index, form in self._forms.items()})
 
     # --- planning -------------------------------------------------------------------
 

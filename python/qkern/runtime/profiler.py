@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from .. import _core
-from ..profiling import Array, Layer, Limits, Measured, Profile
+from ..profiling import FOREIGN, Array, Layer, Limits, Measured, Profile
 from ..profiling.limits import LoopTimer, measure_bandwidth
-from ..program import Convolution, Form, FullyConnected, Step
+from ..program import Form, Step
 from .clock import Clock
 from .executor import Executor
 
@@ -40,6 +40,7 @@ def profiled(executor: Executor, feeds: Mapping[str, Any], seconds: float) -> Pr
         start = time.perf_counter()
         executor.run(feeds, clock)
         totals.append(time.perf_counter() - start)
+        clock.stop()
         rounds.append(clock.seconds)
         loops.time()
     return Profile(
@@ -59,7 +60,8 @@ def profiled(executor: Executor, feeds: Mapping[str, Any], seconds: float) -> Pr
 def _measured(
     step: Step, layer: Layer | None, clock: Clock, reads: Sequence[int], writes: Sequence[int], seconds: float
 ) -> Measured:
-    read, written = _forms(reads, clock), _forms(writes, clock)
+    call, read, written = step.call, _forms(reads, clock), _forms(writes, clock)
+    is_ours = bool(read) and step.kind not in FOREIGN
     return Measured(
         step.name,
         step.op_type,
@@ -67,19 +69,22 @@ def _measured(
         step.reason,
         _arrays(read),
         _arrays(written),
-        step.call.macs(*read) if read else 0,
+        call.macs(*read) if is_ours else 0,
         seconds,
         layer,
+        call.route if seconds else "view",
+        is_ours and seconds > 0 and call.native(*read) is None,
     )
 
 
 def _layer(step: Step) -> Layer | None:
-    call = step.call
-    if isinstance(call, Convolution):
-        return Layer(call.layer.route, call.layer.isa, call.layer.nbytes, call.layer.tile, call.layer.groups)
-    if isinstance(call, FullyConnected):
-        return Layer("dense", call.layer.isa, call.layer.nbytes, call.layer.tile)
-    return None
+    layers = step.call.layers()
+    if not layers:
+        return None
+    first, nbytes = layers[0], sum(layer.nbytes for layer in layers)
+    if isinstance(first, (_core.QLinear, _core.Linear)):
+        return Layer(step.call.route, first.isa, nbytes, first.tile)
+    return Layer(step.call.route or first.route, first.isa, nbytes, first.tile, first.groups)
 
 
 def _forms(slots: Sequence[int], clock: Clock) -> list[Form]:
