@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/constructed.h"
+#include "bindings/finish.h"
 #include "bindings/geometry.h"
 #include "bindings/layer.h"
 #include "bindings/native_call.h"
@@ -132,6 +133,36 @@ py::object call(const ConvLayer& layer, const py::array& x, const py::object& ou
   return run(layer.conv, layer.padding, layer.axes, x, dtype, out);
 }
 
+// x float32, channels first: scale and zero point of its codes, and their dtype.
+using Quantize = std::tuple<double, std::int64_t, py::object>;
+
+py::object call_fused(const ConvLayer& layer, const py::array& x, const std::optional<Quantize>& quantize, const std::optional<Addition>& add,
+                      const std::optional<py::array>& table, const py::object& out) {
+  const ops::Conv& conv = layer.conv;
+  if (conv.layout() != ops::Layout::ChannelsLast) value_error("a layer in the layout NCHW has nothing fused to it");
+  const py::array input = contiguous(x);
+  const DType dtype = dtype_of(input, "x", quantize ? std::initializer_list<DType>{DType::Float32} : codes);
+  Shape shape = shape_of(input);
+  if (quantize && shape.size() > 2) std::rotate(shape.begin() + 1, shape.begin() + 2, shape.end());
+  const Call call = call_shape(conv, layer.padding, layer.axes, shape);
+  const ops::ConvPlan plan = [&] {
+    if (!quantize) return conv.plan(dtype, call.image, call.window);
+    const DType to = parse_dtype(std::get<2>(*quantize), "dtype", codes);
+    const ops::Quantizer quantizer{positive_float(std::get<0>(*quantize), "scale"), zero_point(std::get<1>(*quantize), "zero_point", to), to};
+    return conv.plan(quantizer, ops::Layout::ChannelsFirst, call.image, call.window);
+  }();
+  check_zero_point(conv.x_zero_point(), plan.x_dtype);
+  const FinishArguments arguments(add, table, conv.output(), call.shape);
+  Output output(out, call.shape, arguments.dtype(), {&input, &arguments.other(), &arguments.table()});
+  const void* from = input.data();
+  void* result = output.data();
+  {
+    const WithoutGil release;
+    conv.run(plan, from, result, arguments.finish());
+  }
+  return output.finish();
+}
+
 py::tuple layer_output_shape(const ConvLayer& layer, const Shape& x_shape) {
   return py::tuple(py::cast(call_shape(layer.conv, layer.padding, layer.axes, x_shape, "x_shape").shape));
 }
@@ -240,7 +271,21 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
-           py::arg("layout") = "NHWC");
+           py::arg("layout") = "NHWC")
+      .def(
+          "fused",
+          [](const QConv& layer, const py::array& x, const std::optional<Quantize>& quantize, const std::optional<Addition>& add,
+             const std::optional<py::array>& table, const py::object& out) { return call_fused(layer, x, quantize, add, table, out); },
+          py::arg("x"), py::kw_only(), py::arg("quantize") = py::none(), py::arg("add") = py::none(), py::arg("table") = py::none(),
+          py::arg("out") = py::none(),
+          R"(The layer and its neighbours in one call, for a layer of codes in the layout NHWC.
+
+Args:
+    x: as for a call; with `quantize`, float32 [batch, channels, spatial...].
+    quantize: (scale, zero_point, dtype): x is qkern.quantize(x, ...), channels last.
+    add: (other, scale, zero_point, y_scale, y_zero_point, clamp): then the sum of both, as qkern.add gives it in the layer's dtype.
+    table: then qkern.lookup(..., table).
+    out: where the result goes.)");
   bind_layer<FloatConv>(m, "Conv",
                         R"(A float32 convolution: y = clamp(conv(x, w) + bias), the same bits on every tier.
 

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/constructed.h"
+#include "bindings/finish.h"
 #include "bindings/layer.h"
 #include "bindings/native_call.h"
 #include "ops/linear.h"
@@ -85,6 +86,22 @@ py::object call_qlinear(const QLinear& layer, const py::array& x, const py::obje
   return output.finish();
 }
 
+py::object call_fused_qlinear(const QLinear& layer, const py::array& x, const std::optional<Addition>& add, const std::optional<py::array>& table,
+                     const py::object& out) {
+  const DType dtype = dtype_of(x, "x", codes);
+  check_zero_point(layer.x_zero_point(), dtype);
+  const py::array input = contiguous(x);
+  const Rows rows = rows_of(input, layer.in_features(), layer.out_features(), dtype == DType::Int8);
+  const FinishArguments arguments(add, table, layer.output(), rows.shape);
+  Output output(out, rows.shape, arguments.dtype(), {&input, &arguments.other(), &arguments.table()});
+  void* result = output.data();
+  {
+    const WithoutGil release;
+    layer.run(rows.view, result, arguments.finish());
+  }
+  return output.finish();
+}
+
 std::shared_ptr<Linear> make_linear(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp) {
   dtype_of(weight, "weight", {DType::Float32});
   if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
@@ -135,6 +152,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
+      .def("fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(), py::arg("out") = py::none(),
+           "As QConv.fused, without quantize.")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
       .def_property_readonly(

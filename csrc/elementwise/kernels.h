@@ -39,7 +39,9 @@ struct Kernels {
                           std::int32_t low, std::int32_t high, DType dtype, void* y);
   // quantize(dequantize(a) + dequantize(b)), each step rounded to float32
   void (*add)(const void* a, DType a_dtype, const void* b, DType b_dtype, Index n, const AddParams&, DType dtype, void* y);
-  // y[i] = table[byte x[i]]
+  // the same with y's own codes as a
+  void (*add_to)(const void* b, DType b_dtype, Index n, const AddParams&, DType dtype, void* y);
+  // y[i] = table[byte x[i]]; y may be x
   void (*lookup)(const std::uint8_t* x, Index n, const std::uint8_t* table, std::uint8_t* y);
   // max(y, x), element by element
   void (*max_into)(const void* x, DType dtype, Index n, void* y);

@@ -103,17 +103,21 @@ struct Loops {
     else requantize_each_to(acc, n, multiplier, bias, zero_point, low, high, static_cast<std::uint8_t*>(y));
   }
 
+  // low, high: of the parameters' codes, as distances from their zero point
+  template <class A, class B>
+  static std::int32_t sum_code(A a, B b, const AddParams& p, float low, float high) {
+    const float left = static_cast<float>(a - p.a_zero_point) * p.a_scale;
+    const float right = static_cast<float>(b - p.b_zero_point) * p.b_scale;
+    const float value = (left + right) / p.y_scale;
+    const float number = value == value ? value : 0.0f;
+    return round_clamped(number, low, high) + p.y_zero_point;
+  }
+
   template <class A, class B, class Y>
   static void add_typed(const A* __restrict a, const B* __restrict b, Index n, const AddParams p,
                         Y* __restrict y) {  // p by value: nothing the loop writes can alias it
     const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
-    for (Index i = 0; i < n; ++i) {
-      const float left = static_cast<float>(a[i] - p.a_zero_point) * p.a_scale;
-      const float right = static_cast<float>(b[i] - p.b_zero_point) * p.b_scale;
-      const float value = (left + right) / p.y_scale;
-      const float number = value == value ? value : 0.0f;
-      y[i] = static_cast<Y>(round_clamped(number, low, high) + p.y_zero_point);
-    }
+    for (Index i = 0; i < n; ++i) y[i] = static_cast<Y>(sum_code(a[i], b[i], p, low, high));
   }
   template <class A, class B>
   static void add_pair(const A* a, const B* b, Index n, const AddParams& p, DType dtype, void* y) {
@@ -134,7 +138,22 @@ struct Loops {
     }
   }
 
-  static void lookup(const std::uint8_t* __restrict x, Index n, const std::uint8_t* __restrict table, std::uint8_t* __restrict y) {
+  template <class B, class Y>
+  static void add_to_typed(const B* __restrict b, Index n, const AddParams p, Y* __restrict y) {
+    const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
+    for (Index i = 0; i < n; ++i) y[i] = static_cast<Y>(sum_code(y[i], b[i], p, low, high));
+  }
+  template <class B>
+  static void add_to_any(const B* b, Index n, const AddParams& p, DType dtype, void* y) {
+    if (dtype == DType::Int8) add_to_typed(b, n, p, static_cast<std::int8_t*>(y));
+    else add_to_typed(b, n, p, static_cast<std::uint8_t*>(y));
+  }
+  static void add_to(const void* b, DType b_dtype, Index n, const AddParams& p, DType dtype, void* y) {
+    if (b_dtype == DType::Int8) add_to_any(static_cast<const std::int8_t*>(b), n, p, dtype, y);
+    else add_to_any(static_cast<const std::uint8_t*>(b), n, p, dtype, y);
+  }
+
+  static void lookup(const std::uint8_t* x, Index n, const std::uint8_t* __restrict table, std::uint8_t* y) {
     if constexpr (requires { Tag::lookup; }) return Tag::lookup(x, n, table, y);
     for (Index i = 0; i < n; ++i) y[i] = table[x[i]];
   }
@@ -171,8 +190,8 @@ template <class Tag>
 constexpr Kernels make_kernels() {
   using L = Loops<Tag>;
   using H = Histogram<typename Tag::Simd>;
-  return {&L::quantize, &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize, &L::requantize_each,
-          &L::add,      &L::lookup,        &L::max_into,   &L::add_into,        &H::extremes,   &H::find_bins};
+  return {&L::quantize, &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize, &L::requantize_each, &L::add,
+          &L::add_to,   &L::lookup,        &L::max_into,   &L::add_into,        &H::extremes,   &H::find_bins};
 }
 
 }  // namespace

@@ -86,20 +86,29 @@ void correct(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoint
   }
 }
 
-void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows) {
+void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows, const CodeFinisher* finish) {
   const GemmKernels& kernels = weights.kernels();
-  const Index row_tiles = divide_up(rows, kernels.rows), panels = weights.panels();
+  const Index row_tiles = divide_up(rows, kernels.rows), panels = weights.panels(), cols = weights.cols();
   if (row_tiles == 0 || panels == 0) return;
   const Index depth = std::max(weights.depth(), Index{1});
   const Rhs rhs = weights.rhs();
+  const auto run_block = [&](Range block_rows, Range block_panels) {
+    kernels.run(lhs, rhs, epilogue, block_rows, block_panels);
+    if (finish == nullptr) return;
+    const Range block_cols{block_panels.begin * kernels.cols, std::min(block_panels.end * kernels.cols, cols)};
+    auto* const out = static_cast<unsigned char*>(epilogue.out) + block_rows.begin * epilogue.row_stride + block_cols.begin;
+    (*finish)(out, epilogue.row_stride, block_rows.end - block_rows.begin, block_cols.end - block_cols.begin);
+  };
   if (row_tiles >= panels) {
-    threading::parallel_for(row_tiles, divide_up(divide_up(rows, row_tiles) * weights.cols() * depth, products_per_unit),
-                            [&](Index begin, Index end) {
-                              kernels.run(lhs, rhs, epilogue, {begin * kernels.rows, std::min(end * kernels.rows, rows)}, {0, panels});
-                            });
+    const Index most = finish == nullptr ? row_tiles : std::max(CodeFinisher::block_bytes / (kernels.rows * cols), Index{4});
+    threading::parallel_for(row_tiles, divide_up(divide_up(rows, row_tiles) * cols * depth, products_per_unit), [&](Index begin, Index end) {
+      for (Index tile = begin; tile < end; tile += most) {
+        run_block({tile * kernels.rows, std::min(std::min(tile + most, end) * kernels.rows, rows)}, {0, panels});
+      }
+    });
   } else {
-    threading::parallel_for(panels, divide_up(divide_up(weights.cols(), panels) * rows * depth, products_per_unit), [&](Index begin, Index end) {
-      kernels.run(lhs, rhs, epilogue, {0, rows}, {begin, end});
+    threading::parallel_for(panels, divide_up(divide_up(cols, panels) * rows * depth, products_per_unit), [&](Index begin, Index end) {
+      run_block({0, rows}, {begin, end});
     });
   }
 }

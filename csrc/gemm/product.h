@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "gemm/finish.h"
 #include "gemm/gemm.h"
 #include "gemm/packed_weights.h"
 
@@ -35,7 +36,7 @@ RankOne row_sum_term(const PackedWeights& weights, const Lhs& lhs, Index rows, Z
 // from a million on (15 us on avx2, 3 us on avx512_vnni); waking one costs as much.
 inline constexpr Index products_per_unit = 8;
 
-// Runs the product on the threads it is worth.
-void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows);
+// Runs the product on the threads it is worth. `finish`: of a result of codes, or null.
+void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows, const CodeFinisher* finish = nullptr);
 
 }  // namespace qkern::gemm

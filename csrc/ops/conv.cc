@@ -1,6 +1,5 @@
 #include "ops/conv.h"
 
-#include "isa/kernel_table.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_groups.h"
 #include "tensor/scratch.h"
@@ -18,7 +17,7 @@ std::unique_ptr<const ConvRoute> make_route(const ConvWeights& weights, const Ar
 }  // namespace
 
 Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout)
-    : isa_(isa::active_kernels().name),
+    : kernels_(isa::active_kernels()),
       window_(weights.window),
       in_channels_(weights.in_channels),
       out_channels_(weights.out_channels),
@@ -30,7 +29,7 @@ Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, con
       route_(make_route(weights, quantization, output)) {}
 
 Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout)
-    : isa_(isa::active_kernels().name),
+    : kernels_(isa::active_kernels()),
       window_(weights.window),
       in_channels_(weights.in_channels),
       out_channels_(weights.out_channels),
@@ -42,9 +41,17 @@ Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, f
       high_(high),
       route_(make_route(weights, bias)) {}
 
-ConvPlan Conv::plan(DType x_dtype, const ImageShape& image, const Window& window) const {
+ConvPlan Conv::plan(DType x_dtype, const ImageShape& image, const Window& window) const { return plan(x_dtype, layout_, image, window, {}); }
+
+ConvPlan Conv::plan(const Quantizer& quantizer, Layout x_layout, const ImageShape& image, const Window& window) const {
+  return plan(quantizer.dtype, x_layout, image, window,
+              ImageQuantizer{&kernels_.elementwise, quantizer.scale, quantizer.zero_point, quantizer.dtype});
+}
+
+ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window,
+                    const std::optional<ImageQuantizer>& quantizer) const {
   ConvPlan plan{x_dtype, window, image.batch, output_size(image, window), {}, {}, 0, 0, 0, 0, 0};
-  plan.image = plan_image(image, layout_, size_of(x_dtype), route_->image_needs(x_dtype, window));
+  plan.image = plan_image(image, x_layout, size_of(x_dtype), route_->image_needs(x_dtype, window), quantizer);
   const TapNeeds needs = route_->tap_needs();
   plan.tap_offsets = tap_offsets(plan.image.prepared, window, needs.merges_width);
   plan.taps = static_cast<Index>(plan.tap_offsets.size());
@@ -59,7 +66,14 @@ ConvPlan Conv::plan(DType x_dtype, const ImageShape& image, const Window& window
   return plan;
 }
 
-void Conv::run(const ConvPlan& plan, const void* x, void* y) const {
+void Conv::run(const ConvPlan& plan, const void* x, void* y) const { run(plan, x, y, nullptr); }
+
+void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::Finish& finish) const {
+  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype);
+  run(plan, x, y, &finisher);
+}
+
+void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFinisher* finish) const {
   if (plan.planes * plan.plane_rows == 0) return;
   const auto zero = static_cast<std::uint8_t>(x_zero_);
   static constexpr float float_zero = 0;
@@ -83,7 +97,7 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y) const {
       lhs.tap_depth = plan.tap_depth;
       gemm::Epilogue to = epilogue;
       to.out = static_cast<unsigned char*>(pixels_last) + plane * plan.plane_rows * out_channels_ * size;
-      route_->run({prepared, plan.window, lhs, to, plan.plane_rows});
+      route_->run({prepared, plan.window, lhs, to, plan.plane_rows, finish});
     }
   };
   // Whole planes to each thread where there are enough; else the threads share each plane.

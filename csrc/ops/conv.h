@@ -7,13 +7,14 @@
 
 #include <memory>
 
+#include "isa/kernel_table.h"
 #include "ops/conv_route.h"
 
 namespace qkern::ops {
 
 // What a call needs that its shapes decide: made once, it serves any number of calls, on any thread.
 struct ConvPlan {
-  DType x_dtype;
+  DType x_dtype;  // of the codes, where x is quantized
   Window window;
   Index batch;
   Sizes out;  // size of the output
@@ -22,6 +23,13 @@ struct ConvPlan {
   Index taps, tap_depth;
   Index planes, plane_rows;  // matrices, and the rows of each
   Index inner_rows;          // of them, at one distance: gemm::Lhs
+};
+
+// y = quantize(x, scale, zero_point), to int8 or uint8
+struct Quantizer {
+  float scale;
+  std::int32_t zero_point;
+  DType dtype;
 };
 
 class Conv {
@@ -33,8 +41,12 @@ class Conv {
   // For x of this shape, dtype Int8/Uint8 (or Float32 for a float layer); image.channels = in_channels. `window`: the layer's, with
   // the padding that this image needs ("same" depends on its size); output_size(image, window) must not be negative.
   ConvPlan plan(DType x_dtype, const ImageShape& image, const Window& window) const;
+  // For x of float32 in an order of its own, quantized as it is copied: the same codes as quantize() gives, turned to the layer's layout.
+  ConvPlan plan(const Quantizer& quantizer, Layout x_layout, const ImageShape& image, const Window& window) const;
   // x and y contiguous in the layer's layout; y has plan.out pixels. Allocates nothing where the thread's scratch memory is warm.
   void run(const ConvPlan& plan, const void* x, void* y) const;
+  // Then `finish`, on each block of y as soon as it is there. For a layer of codes, channels last.
+  void run(const ConvPlan& plan, const void* x, void* y, const gemm::Finish& finish) const;
 
   const Window& window() const { return window_; }
   Index in_channels() const { return in_channels_; }
@@ -47,10 +59,13 @@ class Conv {
   std::size_t bytes() const { return route_->bytes(); }
   std::string route() const { return route_->name(); }
   const gemm::GemmKernels* tile() const { return route_->tile(); }
-  const char* isa() const { return isa_; }
+  const char* isa() const { return kernels_.name; }
 
  private:
-  const char* isa_;
+  ConvPlan plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window, const std::optional<ImageQuantizer>& quantizer) const;
+  void run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFinisher* finish) const;
+
+  const isa::KernelTable& kernels_;
   Window window_;
   Index in_channels_, out_channels_, groups_;
   bool is_float_;

@@ -132,6 +132,23 @@ TapNeeds ConvDepthwise::tap_needs() const { return {false, kernel_ == Kernel::Do
 
 Index ConvDepthwise::work(Index rows) const { return divide_up(rows * taps_ * channels_, products_per_unit); }
 
+// run(range) for ranges of [0, rows), rows of `pixels` pixels, each finished when it is done.
+template <class Run>
+void ConvDepthwise::share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const {
+  const Index row_bytes = pixels * channels_;
+  // A kernel of image rows widens the first ones of a block once more: at least 16 rows.
+  const Index most = plane.finish == nullptr ? rows : std::max(gemm::CodeFinisher::block_bytes / row_bytes, Index{16});
+  threading::parallel_for(rows, work(pixels), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; row += most) {
+      const gemm::Range range{row, std::min(row + most, end)};
+      run(range);
+      if (plane.finish == nullptr) continue;
+      auto* const out = static_cast<unsigned char*>(plane.epilogue.out) + row * row_bytes;
+      (*plane.finish)(out, row_bytes, range.end - range.begin, row_bytes);
+    }
+  });
+}
+
 void ConvDepthwise::run(const ConvPlane& plane) const {
   gemm::Epilogue epilogue = plane.epilogue;
   channel_arrays_.apply(epilogue, plane.lhs.is_signed, 0);
@@ -139,7 +156,7 @@ void ConvDepthwise::run(const ConvPlane& plane) const {
   const auto kernel = kernel_ == Kernel::Dot ? kernels_.run_dot : kernels_.run;
   const void* weights = kernel_ == Kernel::Dot ? static_cast<const void*>(dot_.data()) : int16_.data();
   if (!float_.empty()) weights = float_.data();
-  threading::parallel_for(plane.rows, work(1), [&](Index begin, Index end) { kernel(plane.lhs, weights, epilogue, {begin, end}); });
+  share_rows(plane, plane.rows, 1, [&](gemm::Range rows) { kernel(plane.lhs, weights, epilogue, rows); });
 }
 
 void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilogue) const {
@@ -153,9 +170,7 @@ void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilo
   rows.kernel_height = window.kernel[1], rows.kernel_width = window.kernel[2];
   rows.stride_height = window.stride[1], rows.stride_width = window.stride[2], rows.dilation_width = window.dilation[2];
   rows.pad_top = window.pad_begin[1], rows.pad_left = window.pad_begin[2];
-  threading::parallel_for(plane.rows / rows.out_width, work(rows.out_width), [&](Index begin, Index end) {
-    kernels_.run_rows(rows, int16_.data(), epilogue, {begin, end});
-  });
+  share_rows(plane, plane.rows / rows.out_width, rows.out_width, [&](gemm::Range range) { kernels_.run_rows(rows, int16_.data(), epilogue, range); });
 }
 
 std::string ConvDepthwise::name() const {

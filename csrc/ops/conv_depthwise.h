@@ -39,6 +39,8 @@ class ConvDepthwise final : public ConvRoute {
   std::vector<std::int16_t> by_rows(const Centred& centred, const Window& window) const;
   Index lanes() const;
   std::vector<std::int32_t> column_offsets(const Centred& centred, std::int32_t x_zero, bool is_signed) const;
+  template <class Run>
+  void share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const;
   void run_rows(const ConvPlane& plane, const gemm::Epilogue& epilogue) const;
 
   conv::DepthwiseKernels kernels_;

@@ -135,7 +135,7 @@ void ConvGroups::run(const ConvPlane& plane) const {
     if (!column_zero_.empty() && !column_zero_[g].empty()) {
       epilogue.terms[epilogue.term_count++] = gemm::row_sum_term(weights, lhs, plane.rows, {&x_zero_, 1}, column_zero_[g].data());
     }
-    gemm::run(weights, lhs, epilogue, plane.rows);
+    gemm::run(weights, lhs, epilogue, plane.rows, plane.finish);
   }
 }
 

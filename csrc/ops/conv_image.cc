@@ -12,8 +12,9 @@ namespace {
 
 using tensor::transpose;
 
-constexpr Index slack = 256;     // bytes readable behind a copied image
-constexpr Index short_row = 32;  // pixels: a row that is too little for a transpose in registers by itself
+constexpr Index slack = 256;                   // bytes readable behind a copied image
+constexpr Index short_row = 32;                // pixels: a row that is too little for a transpose in registers by itself
+constexpr Index small_image = Index{1} << 14;  // numbers: quantized at once, because calls for rows would cost more than another pass
 
 template <class T, class To>
 void fill_with(To* to, Index count, const void* element) {
@@ -49,9 +50,28 @@ void copy_row(const T* from, Index channel_stride, Index pixels, Index channels,
   }
 }
 
+void quantize(const ImageQuantizer& quantizer, const float* x, Index n, void* codes) {
+  quantizer.kernels->quantize(x, n, quantizer.scale, quantizer.zero_point, quantizer.dtype, codes);
+}
+
+// The same from numbers, as codes T.
 template <class T, class To>
-void copy_with_borders(const ImagePlan& plan, const void* image_data, bool last, const void* fill, void* copy) {
-  const auto* x = static_cast<const T*>(image_data);
+void quantize_row(const ImageQuantizer& quantizer, const float* from, Index channel_stride, Index pixels, Index channels, To* to) {
+  const Index count = pixels * channels;
+  if constexpr (std::is_same_v<T, To>) {
+    if (channel_stride == 1) return quantize(quantizer, from, count, to);
+  }
+  auto* const row = static_cast<T*>(tensor::scratch(tensor::Scratch::QuantizedRow, static_cast<std::size_t>(count) * sizeof(T)));
+  if (channel_stride == 1) {
+    quantize(quantizer, from, count, row);
+    return copy_row(row, 1, pixels, channels, to);
+  }
+  for (Index c = 0; c < channels; ++c) quantize(quantizer, from + c * channel_stride, pixels, row + c * pixels);
+  copy_row(row, pixels, pixels, channels, to);
+}
+
+template <class T, class To>
+void copy_with_borders(const ImagePlan& plan, const void* x, bool last, const void* fill, void* copy) {
   auto* out = static_cast<To*>(copy);
   const ImageShape& image = plan.image;
   const ImageNeeds& needs = plan.needs;
@@ -67,10 +87,16 @@ void copy_with_borders(const ImagePlan& plan, const void* image_data, bool last,
         fill_with<T>(to, row, fill);
         continue;
       }
-      const T* from = x + n * image_elements + (d * height + h) * width * (last ? channels : 1);
+      const Index first = n * image_elements + (d * height + h) * width * (last ? channels : 1);
       fill_with<T>(to, needs.pad_begin[2] * channels, fill);
       to += needs.pad_begin[2] * channels;
-      copy_row(from, last ? 1 : image.pixels(), width, channels, to);
+      const Index channel_stride = last ? 1 : image.pixels();
+      if constexpr (sizeof(T) == 1) {
+        if (plan.quantizes_rows) quantize_row<T>(*plan.quantizer, static_cast<const float*>(x) + first, channel_stride, width, channels, to);
+        else copy_row(static_cast<const T*>(x) + first, channel_stride, width, channels, to);
+      } else {
+        copy_row(static_cast<const T*>(x) + first, channel_stride, width, channels, to);
+      }
       fill_with<T>(to + width * channels, needs.pad_end[2] * channels, fill);
     }
   });
@@ -106,15 +132,20 @@ Sizes output_size(const ImageShape& image, const Window& window) {
   return out;
 }
 
-ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs) {
-  ImagePlan plan{image, layout, element_size, needs, ImagePlan::Road::Copy, {nullptr, nullptr, image.size, image.channels, element_size}};
+ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs,
+                     const std::optional<ImageQuantizer>& quantizer) {
+  using Road = ImagePlan::Road;
+  ImagePlan plan{image, layout, element_size, needs, quantizer, false, Road::Copy, {nullptr, nullptr, image.size, image.channels, element_size}};
   const bool as_it_is = needs.widen == Widen::No && needs.pad_begin == Sizes{} && needs.pad_end == Sizes{};
-  if (is_channels_last(plan)) {
-    if (as_it_is && !needs.may_overrun) plan.road = ImagePlan::Road::InPlace;
+  plan.quantizes_rows = quantizer && image.batch * image.pixels() * image.channels > small_image;
+  if (plan.quantizes_rows) {
+    // Copied in any case.
+  } else if (is_channels_last(plan)) {
+    if (as_it_is && !needs.may_overrun) plan.road = Road::InPlace;
   } else if (as_it_is) {
-    plan.road = ImagePlan::Road::Turn;
+    plan.road = Road::Turn;
   } else if (image.size[2] < short_row) {
-    plan.road = ImagePlan::Road::TurnAndCopy;
+    plan.road = Road::TurnAndCopy;
   }
   for (std::size_t i = 0; i < 3; ++i) plan.prepared.size[i] += needs.pad_begin[i] + needs.pad_end[i];
   if (needs.widen != Widen::No) plan.prepared.element_size = 2;
@@ -124,6 +155,11 @@ ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size,
 PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill) {
   const ImageShape& image = plan.image;
   const Index bytes = image.batch * image.pixels() * image.channels * plan.element_size;
+  if (plan.quantizer && !plan.quantizes_rows) {
+    auto* const codes = tensor::scratch(tensor::Scratch::QuantizedImage, static_cast<std::size_t>(bytes));
+    quantize(*plan.quantizer, static_cast<const float*>(x), bytes, codes);
+    x = codes;
+  }
   PreparedImage prepared = plan.prepared;
   prepared.data = x;
   if (plan.road == ImagePlan::Road::InPlace) {

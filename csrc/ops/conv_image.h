@@ -6,8 +6,10 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
+#include "elementwise/kernels.h"
 #include "gemm/gemm.h"
 
 namespace qkern::ops {
@@ -48,17 +50,28 @@ struct ImageNeeds {
   Widen widen = Widen::No;   // the copy holds int16, for kernels that would otherwise widen each pixel once per window it is in
 };
 
+// For an image of float32: its codes are what is copied, as ops::quantize gives them.
+struct ImageQuantizer {
+  const elementwise::Kernels* kernels;
+  float scale;
+  std::int32_t zero_point;
+  DType dtype;
+};
+
 // How an image becomes one: what its shape decides.
 struct ImagePlan {
   enum class Road { InPlace, Turn, TurnAndCopy, Copy };
   ImageShape image;
   Layout layout;
-  Index element_size;  // of the image, 1 or 4
+  Index element_size;  // of the image, 1 or 4, or of its codes
   ImageNeeds needs;
+  std::optional<ImageQuantizer> quantizer;
+  bool quantizes_rows;  // one by one as they are copied; else the whole image before
   Road road;
   PreparedImage prepared;  // without its addresses
 };
-ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs);
+ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs,
+                     const std::optional<ImageQuantizer>& quantizer = {});
 
 // `fill`: the element that borders hold.
 PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill);

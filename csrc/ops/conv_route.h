@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gemm/finish.h"
 #include "gemm/gemm.h"
 #include "ops/channels.h"
 #include "ops/conv_image.h"
@@ -85,6 +86,7 @@ struct ConvPlane {
   gemm::Lhs lhs;
   gemm::Epilogue epilogue;
   Index rows;
+  const gemm::CodeFinisher* finish;  // or null
 };
 
 class ConvRoute {

@@ -14,8 +14,8 @@ std::int32_t add_wrapping(std::int32_t a, std::int32_t b) {
 QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Index in_features, std::span<const float> w_scale,
                  std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero,
                  const LayerOutput& output)
-    : isa_(isa::active_kernels().name),
-      weights_(isa::active_kernels().int8, {weight, 1, in_features, out_features, 1, in_features, weight_signed}),
+    : kernels_(isa::active_kernels()),
+      weights_(kernels_.int8, {weight, 1, in_features, out_features, 1, in_features, weight_signed}),
       output_(output),
       x_zero_(x_zero),
       column_zero_(gemm::column_zeros(weights_, w_zero)),
@@ -28,7 +28,12 @@ QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Ind
   }
 }
 
-void QLinear::run(const RowsView& x, void* y) const {
+void QLinear::run(const RowsView& x, void* y, const gemm::Finish& finish) const {
+  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype);
+  run(x, y, &finisher);
+}
+
+void QLinear::run(const RowsView& x, void* y, const gemm::CodeFinisher* finish) const {
   const gemm::Lhs lhs = as_lhs(x);
   gemm::Epilogue epilogue = make_epilogue(output_);
   epilogue.out = y;
@@ -36,7 +41,7 @@ void QLinear::run(const RowsView& x, void* y) const {
   epilogue.multiplier = multiplier_.data();
   epilogue.column_offset = column_offset_[x.is_signed].data();
   if (!column_zero_.empty()) epilogue.terms[epilogue.term_count++] = gemm::row_sum_term(weights_, lhs, x.rows, {&x_zero_, 1}, column_zero_.data());
-  gemm::run(weights_, lhs, epilogue, x.rows);
+  gemm::run(weights_, lhs, epilogue, x.rows, finish);
 }
 
 Linear::Linear(const float* weight, Index out_features, Index in_features, std::span<const float> bias, float low, float high)

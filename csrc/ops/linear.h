@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gemm/packed_weights.h"
+#include "isa/kernel_table.h"
 #include "ops/channels.h"
 #include "ops/matmul.h"
 
@@ -19,7 +20,9 @@ class QLinear {
   QLinear(const void* weight, bool weight_signed, Index out_features, Index in_features, std::span<const float> w_scale,
           std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output);
 
-  void run(const RowsView& x, void* y) const;
+  void run(const RowsView& x, void* y) const { run(x, y, nullptr); }
+  // Then `finish`, on each block of y as soon as it is there. For a layer of codes.
+  void run(const RowsView& x, void* y, const gemm::Finish& finish) const;
 
   Index in_features() const { return weights_.depth(); }
   Index out_features() const { return weights_.cols(); }
@@ -27,10 +30,12 @@ class QLinear {
   std::int32_t x_zero_point() const { return x_zero_; }
   std::size_t bytes() const { return weights_.bytes(); }
   const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
-  const char* isa() const { return isa_; }
+  const char* isa() const { return kernels_.name; }
 
  private:
-  const char* isa_;
+  void run(const RowsView& x, void* y, const gemm::CodeFinisher* finish) const;
+
+  const isa::KernelTable& kernels_;
   gemm::PackedWeights weights_;
   LayerOutput output_;
   std::int32_t x_zero_;

@@ -6,7 +6,20 @@
 namespace qkern::tensor {
 
 // What the memory is for; two live uses on one thread need two names.
-enum class Scratch { TransposedRow, TransposedImage, GatheredRows, PaddedInput, ChannelsLastOutput, ZeroPointTerms, RowSums, WindowSums, Operands, Count };
+enum class Scratch {
+  TransposedRow,
+  QuantizedRow,
+  QuantizedImage,
+  TransposedImage,
+  GatheredRows,
+  PaddedInput,
+  ChannelsLastOutput,
+  ZeroPointTerms,
+  RowSums,
+  WindowSums,
+  Operands,
+  Count
+};
 
 // At least `bytes` bytes, 64-byte aligned, contents undefined; valid until the thread's next request of the same name.
 // Throws std::bad_alloc.

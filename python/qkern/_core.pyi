@@ -158,6 +158,14 @@ class QLinear:
         clamp: tuple[int, int] | None = None,
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
+    def fused(
+        self,
+        x: Array,
+        *,
+        add: tuple[Array, float, int, float, int, tuple[int, int] | None] | None = None,
+        table: Array | None = None,
+        out: Array | None = None,
+    ) -> Array: ...
     @property
     def isa(self) -> str: ...
     @property
@@ -189,6 +197,15 @@ class QConv:
         layout: Layout = "NHWC",
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
+    def fused(
+        self,
+        x: Array | NDArray[np.float32],
+        *,
+        quantize: tuple[float, int, DTypeLike] | None = None,
+        add: tuple[Array, float, int, float, int, tuple[int, int] | None] | None = None,
+        table: Array | None = None,
+        out: Array | None = None,
+    ) -> Array: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
     @property
     def isa(self) -> str: ...

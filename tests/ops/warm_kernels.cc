@@ -68,6 +68,20 @@ void count_float_conv(const char* name, Index channels, Index groups) {
   count(name, [&] { conv.run(plan, floats.data(), result.data()); });
 }
 
+void count_fused() {
+  const float scale = 0.01f;
+  const std::int32_t zero = 128;
+  const ops::ConvWeights weights{bytes.data(), DType::Uint8, 24, 3, 1, window(3, 2, 1)};
+  const ops::Conv conv(weights, {{&scale, 1}, {&zero, 1}, {}, 0.1f, 3}, codes(), ops::Layout::ChannelsLast);
+  const elementwise::AddParams params{1, 1, 1, 0, 0, 0, 0, 255};
+  for (const Index size : {30, 90}) {
+    const ops::ConvPlan plan = conv.plan({0.1f, 3, DType::Uint8}, ops::Layout::ChannelsFirst, {1, 3, {1, size, size}}, conv.window());
+    count(size == 30 ? "quantize, conv, add, lookup" : "quantize by rows, conv, add, lookup", [&] {
+      conv.run(plan, floats.data(), result.data(), {&params, bytes.data(), DType::Uint8, bytes.data()});
+    });
+  }
+}
+
 void count_layers() {
   constexpr auto first = ops::Layout::ChannelsFirst, last = ops::Layout::ChannelsLast;
   count_conv("conv 1x1", 16, 24, 1, 1, 17, 128, last);
@@ -137,6 +151,7 @@ int main(int, char** arguments) {
   cpu::use(arguments[1]);
   threading::set_num_threads(std::atoi(arguments[2]));
   count_layers();
+  count_fused();
   count_products();
   count_pools();
   count_elementwise();
