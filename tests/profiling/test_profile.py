@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from made_up import LIMITS, best_of, layer, plain
@@ -130,6 +131,9 @@ def test_what_is_lost_is_said_by_cause():
     words = profile(shallow, shallow, plain("Resize", "int8", seconds=1.0)).summary
     assert "what it takes longer is 67 % in shallow layers and 33 % in Resize." in words
     assert "No single change would help much." in words
+    python = replace(layer(depth=27, seconds=1.0, op_type="ConvTranspose"), from_python=True)
+    table = replace(plain("Add", "int8", seconds=2.0), route="table")
+    assert "is 67 % in tables and 33 % in ConvTranspose." in profile(python, table).summary
 
 
 def test_conversions_inside_of_the_graph_are_one_s_own():

@@ -88,7 +88,9 @@ def _at_best(steps: Sequence[StepProfile], total: float) -> str:
 
 def _cause(step: StepProfile) -> str:
     """What steps that are slow for the same reason are called."""
-    if not step.macs:
+    if step.kernel.endswith("table"):
+        return "tables"
+    if not step.macs or "from Python" in step.slow:
         return step.op_type
     if step.slow.startswith("memory-bound"):
         return f"layers that wait for their {step.slow.split()[-1]}"
