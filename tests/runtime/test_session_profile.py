@@ -131,3 +131,14 @@ def test_transposed_convolutions_tables_and_views_say_so():
     assert steps["Flatten"].kernel == "int8 view"
     assert steps["Flatten"].seconds == 0
     assert steps["Flatten"].percent is None
+
+
+def test_progress_is_told_of_every_run(int8):
+    told = []
+    profile = qkern.Session(int8).profile({"image": images(1)}, seconds=0.05, progress=lambda *n: told.append(n))
+    assert [done for done, _ in told] == list(range(1, profile.runs + 1))
+    assert all(done <= total <= 201 for done, total in told)
+
+
+def test_a_slow_program_runs_three_times(int8):
+    assert qkern.Session(int8).profile({"image": images(1)}, seconds=1e-9).runs == 3

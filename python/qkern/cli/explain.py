@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ..report.tables import table
 from . import options
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..profiling import Profile
@@ -72,7 +73,8 @@ def explain(
             from ..calibration import Feeds, Sampling
 
             feeds = next(iter(Feeds(data, Sampling.of(graph, samples), batch=1, what="data")))
-        profile = session.profile(feeds)
+        with progress("timing", options.err()) as show:
+            profile = session.profile(feeds, progress=show)
     except (ValueError, TypeError, RuntimeError) as error:
         if data is not None or as_json:
             raise

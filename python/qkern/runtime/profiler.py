@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import _core
 from ..profiling import FOREIGN, Array, Layer, Limits, Measured, Profile
@@ -17,20 +17,30 @@ from .executor import Executor
 __all__ = ["profiled"]
 
 _WARM_UPS, _LEAST_RUNS, _MOST_RUNS = 2, 5, 201
+_LEAST_SLOW_RUNS = 3  # of a program that takes longer for one than it was given for all
+
+_Progress: TypeAlias = "Callable[[int, int | None], object]"
 
 
-def profiled(executor: Executor, feeds: Mapping[str, Any], seconds: float) -> Profile:
-    """Runs the program on `feeds` for about `seconds`, five times or more."""
+def profiled(
+    executor: Executor, feeds: Mapping[str, Any], seconds: float, progress: _Progress | None = None
+) -> Profile:
+    """Runs the program on `feeds` for about `seconds`, three times or more; `progress` is told of each time."""
     program = executor.program
     bandwidth = measure_bandwidth()
+    least = _LEAST_RUNS
     for _ in range(_WARM_UPS):
+        start = time.perf_counter()
         executor.run(feeds)
+        if 0 < seconds < time.perf_counter() - start:
+            least = _LEAST_SLOW_RUNS
+            break
     layers = [_layer(step) for step in program.steps]
     loops = LoopTimer([layer.tier for layer in layers if layer is not None] or [_core.isa_active()])
     totals: list[float] = []
     rounds: list[list[float]] = []
-    end = time.perf_counter() + seconds
-    while len(totals) < _LEAST_RUNS or (time.perf_counter() < end and len(totals) < _MOST_RUNS):
+    begin = time.perf_counter()
+    while len(totals) < least or (time.perf_counter() < begin + seconds and len(totals) < _MOST_RUNS):
         clock = Clock([0.0] * len(program.steps))
         for name, index in program.inputs:
             clock.note(index, feeds[name])
@@ -43,6 +53,9 @@ def profiled(executor: Executor, feeds: Mapping[str, Any], seconds: float) -> Pr
         clock.stop()
         rounds.append(clock.seconds)
         loops.time()
+        if progress is not None:
+            in_time = int(seconds * len(totals) / (time.perf_counter() - begin))
+            progress(len(totals), max(least, len(totals), min(in_time, _MOST_RUNS)))
     return Profile(
         [
             _measured(step, layer, clock, program.reads[number], program.writes[number], median(each))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,9 +114,15 @@ class Session:
         results = self._run(feeds, None)
         return results if output_names is None else [results[known.index(name)] for name in output_names]
 
-    def profile(self, feeds: Mapping[str, Any], *, seconds: float = 1.0) -> Profile:
-        """Runs `feeds` for about `seconds` (five times or more), and times each step beside what the processor could do
-        at best, which it measures too.
+    def profile(
+        self,
+        feeds: Mapping[str, Any],
+        *,
+        seconds: float = 1.0,
+        progress: Callable[[int, int | None], object] | None = None,
+    ) -> Profile:
+        """Runs `feeds` for about `seconds` (three times or more), and times each step beside what the processor could
+        do at best, which it measures too. `progress(done, total)` is told of each run.
 
         The result prints as a table; it has `steps`, `total`, `overhead`, `summary` and `to_json()`. Raises what `run`
         raises.
@@ -124,10 +130,10 @@ class Session:
         from .profiler import profiled
 
         if fed := self._defaults.intersection(feeds):
-            return self._feeding(fed).profile(feeds, seconds=seconds)
+            return self._feeding(fed).profile(feeds, seconds=seconds, progress=progress)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
         with _limited_to(self._threads):
-            return profiled(self._executor, arrays, seconds)
+            return profiled(self._executor, arrays, seconds, progress)
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
         """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
