@@ -108,6 +108,16 @@ def test_without_data_a_model_that_ones_do_not_fit_is_listed_untimed(explain, fo
     assert "The time goes to" in out
 
 
+def test_sizes_that_vary_are_said_to_be_one(explain, folder):
+    onnx.save(graph("(float[N, L, 3] x) => (float[N, L, 3] y) { y = Relu(x) }"), folder / "varies.onnx")
+    np.savez(folder / "varies.npz", x=np.ones((2, 5, 3), "f"))
+    code, out, _ = explain("varies.onnx")
+    assert code == 0
+    assert "note: sizes that vary were 1" in out
+    for arguments in (["varies.onnx", "--data", "varies.npz"], ["int8.onnx"]):
+        assert "note:" not in explain(*arguments)[1]
+
+
 def test_an_input_of_no_known_rank_needs_data(explain, folder):
     proto = graph("(float x) => (float y) { y = Relu(x) }")
     for value in (*proto.graph.input, *proto.graph.output):

@@ -90,6 +90,8 @@ def explain(
         out.print(profile.totals)
         out.print(str(profile.limits))
         out.print(profile.summary)
+        if data is None and any(None in (spec.shape or ())[1:] for spec in session.get_inputs()):
+            out.print("note: sizes that vary were 1, which may be far from what is usual; --data runs a sample")
     out.print(", ".join(f"{sum(step.kind == kind for step in session.steps)} {kind}" for kind in _KINDS))
 
 
