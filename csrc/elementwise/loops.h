@@ -113,11 +113,33 @@ struct Loops {
     return round_clamped(number, low, high) + p.y_zero_point;
   }
 
+  // Four vectors at a time, where the tier makes codes of them (Simd::Codes); returns how many are done. y may be a.
+  template <class A, class B, class Y>
+  static Index add_vectors(const A* a, const B* b, Index n, const AddParams& p, Y* y) {
+    using Simd = typename Tag::Simd;
+    Index i = 0;
+    if constexpr (requires { typename Simd::template Codes<Y>; }) {
+      // Then no sum overflows, and none is NaN, which Codes has no answer to.
+      if (!(255.0f * p.a_scale + 255.0f * p.b_scale < std::numeric_limits<float>::max() / 2)) return 0;
+      constexpr Index lanes = Simd::lanes;
+      const typename Simd::template Codes<Y> codes(p.y_zero_point, p.low, p.high);
+      const auto value = [&](Index at) {
+        const auto left = __builtin_convertvector(Simd::widen(a + at) - p.a_zero_point, typename Simd::F32) * p.a_scale;
+        const auto right = __builtin_convertvector(Simd::widen(b + at) - p.b_zero_point, typename Simd::F32) * p.b_scale;
+        return (left + right) / p.y_scale;
+      };
+      for (; i + 4 * lanes <= n; i += 4 * lanes) {
+        codes.store(value(i), value(i + lanes), value(i + 2 * lanes), value(i + 3 * lanes), y + i, y + i + 2 * lanes);
+      }
+    }
+    return i;
+  }
+
   template <class A, class B, class Y>
   static void add_typed(const A* __restrict a, const B* __restrict b, Index n, const AddParams p,
                         Y* __restrict y) {  // p by value: nothing the loop writes can alias it
     const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<Y>(sum_code(a[i], b[i], p, low, high));
+    for (Index i = add_vectors(a, b, n, p, y); i < n; ++i) y[i] = static_cast<Y>(sum_code(a[i], b[i], p, low, high));
   }
   template <class A, class B>
   static void add_pair(const A* a, const B* b, Index n, const AddParams& p, DType dtype, void* y) {
@@ -141,7 +163,7 @@ struct Loops {
   template <class B, class Y>
   static void add_to_typed(const B* __restrict b, Index n, const AddParams p, Y* __restrict y) {
     const float low = static_cast<float>(p.low - p.y_zero_point), high = static_cast<float>(p.high - p.y_zero_point);
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<Y>(sum_code(y[i], b[i], p, low, high));
+    for (Index i = add_vectors(y, b, n, p, y); i < n; ++i) y[i] = static_cast<Y>(sum_code(y[i], b[i], p, low, high));
   }
   template <class B>
   static void add_to_any(const B* b, Index n, const AddParams& p, DType dtype, void* y) {
