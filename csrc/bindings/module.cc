@@ -18,6 +18,7 @@ void bind_lookup(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_column_sums(pybind11::module_& m);
+void bind_memory(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
 }  // namespace qkern::bindings
 
@@ -48,5 +49,6 @@ PYBIND11_MODULE(_core, m) {
   bind_layout(m);
   bind_histogram(m);
   bind_column_sums(m);
+  bind_memory(m);
   bind_program(m);
 }

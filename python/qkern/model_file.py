@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -60,7 +61,7 @@ def load_model(source: ModelSource, external_data: Folder = None) -> ir.Model:
     else:
         raise TypeError(f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}")
     _check_whole(proto, name)
-    if not _is_text(proto):
+    if not _is_text(proto, set()):
         raise ValueError(f"{name}: not a valid ONNX model (a name in it is not UTF-8)")
     check_nodes(proto, name)
     check_tensors(proto, name)
@@ -150,15 +151,36 @@ def _check_whole(proto: onnx.ModelProto, name: str) -> None:
             raise ValueError(f"{name}: not an ONNX model, or a truncated one (it has no {field})")
 
 
-def _is_text(message: Any) -> bool:
-    """Whether all strings are UTF-8, which some of protobuf's readers leave to the one who uses them."""
-    for field, content in message.ListFields():
-        parts = [content] if isinstance(content, (str, bytes)) or hasattr(content, "ListFields") else content
-        if field.type == field.TYPE_STRING and not all(isinstance(each, str) for each in parts):
+def _is_text(message: Any, known: set[bytes]) -> bool:
+    """Whether all strings are UTF-8, which some of protobuf's readers leave to the one who uses them. `known`: types
+    and attributes that are, as bytes; most of a file's messages are parts of these, and few differ."""
+    if message.DESCRIPTOR.full_name in ("onnx.AttributeProto", "onnx.TypeProto"):
+        content = message.SerializeToString()
+        if content in known:
+            return True
+        known.add(content)  # should it be none, that is the end of the search
+    strings, lists, parts, part_lists = _fields_of(message.DESCRIPTOR)
+    for name in strings:
+        if not isinstance(getattr(message, name), str):
             return False
-        if field.message_type is not None and not all(map(_is_text, parts)):
+    for name in lists:
+        if not all(isinstance(each, str) for each in getattr(message, name)):
             return False
-    return True
+    for name in parts:
+        if message.HasField(name) and not _is_text(getattr(message, name), known):
+            return False
+    return all(_is_text(each, known) for name in part_lists for each in getattr(message, name))
+
+
+@cache
+def _fields_of(descriptor: Any) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Names of the fields that are a string, several, a message, several."""
+    kinds: dict[tuple[bool, bool], list[str]] = {(text, many): [] for text in (True, False) for many in (False, True)}
+    for field in descriptor.fields:
+        text = field.type == field.TYPE_STRING
+        if text or field.message_type is not None:
+            kinds[text, field.default_value == []].append(field.name)  # `label` and `is_repeated` depend on the version
+    return kinds[True, False], kinds[True, True], kinds[False, False], kinds[False, True]
 
 
 def _without_negative_sizes(model: ir.Model) -> ir.Model:

@@ -30,9 +30,11 @@ def fold_constants(model: ir.Model) -> None:
     from onnxscript.optimizer._constant_folding import FoldConstantsPass
 
     class Folding(FoldConstantsPass):
-        def _do_inference(self, node: ir.Node) -> None:
-            if not _infer_quantization(node):
-                super()._do_inference(node)
+        def visit_node(self, node: ir.Node, root: Any) -> None:
+            check_sizes(node)
+            replaced = any(self._state.get_sym_value(value) is not None for value in node.inputs)
+            if replaced or not _infer_quantization(node):  # those that it infers aren't folded
+                super().visit_node(node, root)
 
         def process_node(self, node: ir.Node, *args: Any, **named: Any) -> Any:
             check_sizes(node)  # before the shape inference of this node, which may end the process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,16 @@ class Session:
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
+        self._threads = num_threads
+        self._observed, self._fallback = tuple(observe), fallback
+        self._fed: tuple[frozenset[str], Session] | None = None
+        with _collecting_once():
+            self._build(model, external_data, fused)
+        if not fused:  # a trial, one of many: the next one will want the memory
+            _core.return_free_memory()
+
+    def _build(self, model: ModelSource, external_data: Folder, fused: bool) -> None:
+        observe = self._observed
         graph = load_model(model, external_data)
         specs = input_specs(graph, with_defaults=True)  # before passes that infer more than the file says
         whole = graph.clone() if any(value.is_initializer() for value in graph.graph.inputs) else None
@@ -77,15 +88,11 @@ class Session:
             complete_shapes(graph)
         if not observe and not fused:
             fuse(graph)
-        builder = Builder(graph, observe, fallback, num_threads)
+        builder = Builder(graph, observe, self._fallback, self._threads)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
-        self._threads = num_threads
-        self._fallback: Fallback = fallback
         self._specs = {spec.name: spec for spec in specs if spec.name in builder.inputs or spec.name in defaults}
         self._defaults = frozenset(defaults)
         self._whole = whole if defaults else None  # what to build from for a run that feeds some of them
-        self._fed: tuple[frozenset[str], Session] | None = None
-        self._observed, self._fallback = tuple(observe), fallback
         self._outputs = [name for name, _ in builder.outputs]
         slots = [slot for _, slot in builder.outputs]
         self._program = Program(builder.steps, builder.inputs, slots, builder.taps)
@@ -173,6 +180,20 @@ class Execution:
     def session(self, model: ModelSource, observe: Sequence[str] = (), *, fused: bool = False) -> Session:
         """A session of `model`."""
         return Session(model, self.num_threads, observe=observe, fallback=self.fallback, fused=fused)
+
+
+@contextmanager
+def _collecting_once() -> Iterator[None]:
+    """A graph is cycles of objects, which hold the weights of the file: they are collected when it is done with,
+    instead of looked at many times while it is worked on and left for later."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+            gc.collect(0)
 
 
 @contextmanager
