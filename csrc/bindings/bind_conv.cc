@@ -184,14 +184,33 @@ struct FloatConv : ConvLayer, OnlyConstructed {
   explicit FloatConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
 };
 
-template <class Layer>
-NativeCallPtr native_conv(const std::shared_ptr<Layer>& layer, const Shape& x_shape, const py::object& x_dtype) {
+std::shared_ptr<const ops::Conv> native_layer(const std::shared_ptr<ConvLayer>& layer) {
   if (layer->conv.layout() != ops::Layout::ChannelsLast) value_error("layer: a program's images are channels last");
-  const DType dtype = layer->conv.is_float() ? parse_dtype(x_dtype, "x", {DType::Float32}) : parse_dtype(x_dtype, "x", codes);
-  if (!layer->conv.is_float()) check_zero_point(layer->conv.x_zero_point(), dtype);
-  const Call call = call_shape(layer->conv, layer->padding, layer->axes, x_shape);
-  return std::make_shared<program::Convolution>(std::shared_ptr<const ops::Conv>(layer, &layer->conv),
-                                                layer->conv.plan(dtype, call.image, call.window));
+  return {layer, &layer->conv};
+}
+
+NativeCallPtr native_float_conv(const std::shared_ptr<FloatConv>& layer, const Shape& x_shape, const py::object& x_dtype) {
+  const auto conv = native_layer(layer);
+  const DType dtype = parse_dtype(x_dtype, "x", {DType::Float32});
+  const Call call = call_shape(*conv, layer->padding, layer->axes, x_shape);
+  return std::make_shared<program::Convolution>(conv, conv->plan(dtype, call.image, call.window));
+}
+
+NativeCallPtr native_qconv(const std::shared_ptr<QConv>& layer, Shape x_shape, const py::object& x_dtype, const std::optional<Quantize>& quantize,
+                           const std::optional<NativeAddition>& add, const std::optional<py::array>& table) {
+  const auto conv = native_layer(layer);
+  const DType dtype = parse_dtype(quantize ? std::get<2>(*quantize) : x_dtype, "x", codes);
+  check_zero_point(conv->x_zero_point(), dtype);
+  if (quantize) parse_dtype(x_dtype, "x", {DType::Float32});
+  if (quantize && x_shape.size() > 2) std::rotate(x_shape.begin() + 1, x_shape.begin() + 2, x_shape.end());
+  const Call call = call_shape(*conv, layer->padding, layer->axes, x_shape);
+  const auto plan = [&] {
+    if (!quantize) return conv->plan(dtype, call.image, call.window);
+    const ops::Quantizer quantizer{positive_float(std::get<0>(*quantize), "scale"), zero_point(std::get<1>(*quantize), "zero_point", dtype), dtype};
+    return conv->plan(quantizer, ops::Layout::ChannelsFirst, call.image, call.window);
+  };
+  if (!add && !table) return std::make_shared<program::Convolution>(conv, plan());
+  return std::make_shared<program::FinishedConvolution>(conv, plan(), native_finish(add, table, conv->output()));
 }
 
 template <class Layer>
@@ -221,8 +240,13 @@ BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) 
 }  // namespace
 
 void add_native_conv(NativeCall& calls) {
-  calls.def_static("conv", &native_conv<QConv>, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), "A call of QConv or Conv.")
-      .def_static("conv", &native_conv<FloatConv>, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
+  calls
+      .def_static(
+          "conv", &native_qconv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("quantize") = py::none(),
+          py::arg("add") = py::none(), py::arg("table") = py::none(),
+          "A call of QConv, or of its fused(), or of Conv. quantize: x is float32, channels first. add: the second operand's dtype, scale and "
+          "zero point, the sum's scale and zero point, and codes to clamp it to.")
+      .def_static("conv", &native_float_conv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
 }
 
 void bind_conv(py::module_& m) {

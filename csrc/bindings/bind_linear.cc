@@ -55,13 +55,15 @@ Rows rows_of(const py::array& x, Index in, Index out, bool is_signed) {
   return {{data, data + x.nbytes(), product(shape, 0, shape.size() - 1), in, in, is_signed}, shape};
 }
 
-NativeCallPtr native_qlinear(const std::shared_ptr<QLinear>& layer, const Shape& x, const py::object& x_dtype) {
+NativeCallPtr native_qlinear(const std::shared_ptr<QLinear>& layer, const Shape& x, const py::object& x_dtype,
+                             const std::optional<NativeAddition>& add, const std::optional<py::array>& table) {
   const DType dtype = parse_dtype(x_dtype, "x", codes);
   check_zero_point(layer->x_zero_point(), dtype);
   const Shape shape = row_shape(x, layer->in_features(), layer->out_features());
   const Index rows = product(shape, 0, shape.size() - 1), depth = layer->in_features();
   const ops::RowsView view{nullptr, nullptr, rows, depth, depth, dtype == DType::Int8};
-  return std::make_shared<program::FullyConnected<ops::QLinear, void>>(layer, view, rows * depth);
+  if (!add && !table) return std::make_shared<program::FullyConnected<ops::QLinear, void>>(layer, view, rows * depth);
+  return std::make_shared<program::FinishedLayer>(layer, view, rows * depth, native_finish(add, table, layer->output()));
 }
 
 NativeCallPtr native_linear(const std::shared_ptr<Linear>& layer, const Shape& x, const py::object& x_dtype) {
@@ -87,7 +89,7 @@ py::object call_qlinear(const QLinear& layer, const py::array& x, const py::obje
 }
 
 py::object call_fused_qlinear(const QLinear& layer, const py::array& x, const std::optional<Addition>& add, const std::optional<py::array>& table,
-                     const py::object& out) {
+                              const py::object& out) {
   const DType dtype = dtype_of(x, "x", codes);
   check_zero_point(layer.x_zero_point(), dtype);
   const py::array input = contiguous(x);
@@ -126,7 +128,9 @@ py::object call_linear(const Linear& layer, const py::array& x, const py::object
 }  // namespace
 
 void add_native_linear(NativeCall& calls) {
-  calls.def_static("linear", &native_qlinear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), "A call of QLinear or Linear.")
+  calls
+      .def_static("linear", &native_qlinear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("add") = py::none(),
+                  py::arg("table") = py::none(), "A call of QLinear, or of its fused(), or of Linear; arguments as for conv.")
       .def_static("linear", &native_linear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
 }
 
@@ -152,8 +156,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
-      .def("fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(), py::arg("out") = py::none(),
-           "As QConv.fused, without quantize.")
+      .def("fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(),
+           py::arg("out") = py::none(), "As QConv.fused, without quantize.")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
       .def_property_readonly(

@@ -9,6 +9,33 @@
 #include "program/plan.h"
 
 namespace qkern::bindings {
+
+program::Finish native_finish(const std::optional<NativeAddition>& add, const std::optional<py::array>& table, const ops::LayerOutput& output) {
+  program::Finish finish;
+  if (output.dtype != DType::Int8 && output.dtype != DType::Uint8) value_error("a layer whose result is no codes has nothing to add or to look up");
+  if (add) {
+    const auto& [dtype, scale, zero, y_scale, y_zero, clamp] = *add;
+    finish.other = parse_dtype(dtype, "add", codes);
+    const ops::Codes bounds = parse_clamp(clamp, output.dtype);
+    finish.add = {output.y_scale,
+                  positive_float(scale, "scale"),
+                  positive_float(y_scale, "y_scale"),
+                  output.y_zero_point,
+                  zero_point(zero, "zero_point", finish.other),
+                  zero_point(y_zero, "y_zero_point", output.dtype),
+                  bounds.low,
+                  bounds.high};
+  }
+  if (table) {
+    dtype_of(*table, "table", codes);
+    if (table->ndim() != 1 || table->size() != 256) value_error("table has shape " + to_string(shape_of(*table)) + "; expected (256,)");
+    const py::array entries = contiguous(*table);
+    finish.table.emplace();
+    std::copy_n(static_cast<const std::uint8_t*>(entries.data()), finish.table->size(), finish.table->data());
+  }
+  return finish;
+}
+
 namespace {
 
 // A program, and the arrays of its constants.
@@ -47,17 +74,30 @@ std::shared_ptr<Program> make_program(const py::list& steps) {
   return bound;
 }
 
-void run(const Program& program, const py::array& arena, const py::list& arrays, const std::optional<py::array_t<std::int64_t>>& times) {
-  const auto count = arrays.size();
-  if (static_cast<Index>(count) < program.steps.externals()) value_error("arrays: the program takes " + std::to_string(program.steps.externals()));
-  std::array<void*, 32> few;
-  std::vector<void*> many(count > few.size() ? count : 0);
-  void** addresses = count > few.size() ? many.data() : few.data();
-  for (std::size_t i = 0; i < count; ++i) {
-    const py::handle each = PyList_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i));
-    if (!py::isinstance<py::array>(each)) type_error("arrays: number " + std::to_string(i) + " is not an array");
-    addresses[i] = py::detail::array_proxy(each.ptr())->data;
+// The addresses of the arrays of a run.
+class Addresses {
+ public:
+  Addresses(const Program& program, const py::list& arrays) : count_(arrays.size()), many_(count_ > few_.size() ? count_ : 0) {
+    if (static_cast<Index>(count_) < program.steps.externals()) {
+      value_error("arrays: the program takes " + std::to_string(program.steps.externals()));
+    }
+    for (std::size_t i = 0; i < count_; ++i) {
+      const py::handle each = PyList_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i));
+      if (!py::isinstance<py::array>(each)) type_error("arrays: number " + std::to_string(i) + " is not an array");
+      data()[i] = py::detail::array_proxy(each.ptr())->data;
+    }
   }
+  void** data() { return many_.empty() ? few_.data() : many_.data(); }
+  std::size_t size() const { return count_; }
+
+ private:
+  std::size_t count_;
+  std::array<void*, 32> few_;
+  std::vector<void*> many_;
+};
+
+void run(const Program& program, const py::array& arena, const py::list& arrays, const std::optional<py::array_t<std::int64_t>>& times) {
+  Addresses addresses(program, arrays);
   std::int64_t* clock = nullptr;
   if (times) {
     if (times->size() != static_cast<py::ssize_t>(program.steps.size()) + 1) value_error("times has to have one number more than there are steps");
@@ -65,7 +105,14 @@ void run(const Program& program, const py::array& arena, const py::list& arrays,
   }
   auto* memory = reinterpret_cast<unsigned char*>(py::detail::array_proxy(arena.ptr())->data);
   const WithoutGil release;
-  program.steps.run(memory, addresses, clock);
+  program.steps.run(memory, addresses.data(), clock);
+}
+
+void run_samples(const Program& program, Index count, Index arena_bytes, const py::list& arrays, const Shape& strides) {
+  Addresses addresses(program, arrays);
+  if (strides.size() != addresses.size()) value_error("strides has to have one number for each array");
+  const WithoutGil release;
+  program.steps.run_samples(count, arena_bytes, addresses.data(), strides.data());
 }
 
 py::tuple place(const py::array_t<Index>& sizes, const py::array_t<Index>& firsts, const py::array_t<Index>& lasts, Index alignment) {
@@ -108,6 +155,14 @@ Args:
     arena: uint8, of the size that the places need, aligned to 64 bytes.
     arrays: contiguous arrays of the run; those that are results are written.
     times: int64 (steps + 1,), C-contiguous, becomes the nanoseconds of a clock before the first step and after each.)")
+      .def("run_samples", &run_samples, py::arg("count"), py::arg("arena_bytes"), py::arg("arrays"), py::arg("strides"),
+           R"(Runs the steps for every sample; threads share the samples.
+
+Args:
+    count: of the samples.
+    arena_bytes: of the arena that each thread has.
+    arrays: of the run, as for run().
+    strides: by how many bytes each array moves on from sample to sample.)")
       .def("__len__", [](const Program& program) { return program.steps.size(); });
   m.def("place", &place, py::arg("sizes"), py::arg("firsts"), py::arg("lasts"), py::arg("alignment"),
         R"(Offsets for arrays in one block of memory, and its size: arrays share bytes where their lives don't touch.

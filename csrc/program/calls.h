@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,27 @@ struct Convolution : Call {
   void run(const void* const* operands, void* result) const override { layer->run(plan, operands[0], result); }
 };
 
+// What a layer goes on with in place: the sum with another operand, or a table.
+struct Finish {
+  std::optional<elementwise::AddParams> add;
+  DType other = DType::Uint8;
+  std::optional<std::array<std::uint8_t, 256>> table;
+  gemm::Finish on(const void* other_data) const {
+    gemm::Finish finish;
+    if (add) finish.add = &*add, finish.other = other_data, finish.other_dtype = other;
+    if (table) finish.table = table->data();
+    return finish;
+  }
+};
+struct FinishedConvolution : Convolution {
+  Finish finish;
+  FinishedConvolution(std::shared_ptr<const ops::Conv> of, ops::ConvPlan shapes, const Finish& then)
+      : Convolution(std::move(of), std::move(shapes)), finish(then) {}
+  void run(const void* const* operands, void* result) const override {
+    layer->run(plan, operands[0], result, finish.on(finish.add ? operands[1] : nullptr));
+  }
+};
+
 // Rows of int8 codes (QLinear) or floats (Linear).
 template <class Layer, class Result>
 struct FullyConnected : Call {
@@ -32,11 +54,20 @@ struct FullyConnected : Call {
   ops::RowsView rows;  // without the address
   Index bytes;
   FullyConnected(std::shared_ptr<const Layer> of, const ops::RowsView& view, Index x_bytes) : layer(std::move(of)), rows(view), bytes(x_bytes) {}
-  void run(const void* const* operands, void* result) const override {
+  void run(const void* const* operands, void* result) const override { layer->run(at(operands[0]), static_cast<Result*>(result)); }
+  ops::RowsView at(const void* x) const {
     ops::RowsView view = rows;
-    view.data = operands[0];
-    view.end = static_cast<const unsigned char*>(operands[0]) + bytes;
-    layer->run(view, static_cast<Result*>(result));
+    view.data = x;
+    view.end = static_cast<const unsigned char*>(x) + bytes;
+    return view;
+  }
+};
+struct FinishedLayer : FullyConnected<ops::QLinear, void> {
+  Finish finish;
+  FinishedLayer(std::shared_ptr<const ops::QLinear> of, const ops::RowsView& view, Index x_bytes, const Finish& then)
+      : FullyConnected(std::move(of), view, x_bytes), finish(then) {}
+  void run(const void* const* operands, void* result) const override {
+    layer->run(at(operands[0]), result, finish.on(finish.add ? operands[1] : nullptr));
   }
 };
 

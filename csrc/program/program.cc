@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tensor/scratch.h"
+#include "threading/parallel_for.h"
 
 namespace qkern::program {
 namespace {
@@ -35,6 +36,18 @@ void Program::run(unsigned char* arena, void* const* externals, std::int64_t* ti
     step.call->run(operands, base + step.result.offset);
     if (times != nullptr) *times++ = now();
   }
+}
+
+void Program::run_samples(Index count, Index arena_bytes, void* const* externals, const Index* strides) const {
+  const auto arrays = static_cast<std::size_t>(externals_);
+  threading::parallel_for(count, threading::chunk_work, [&](Index begin, Index end) {
+    auto* arena = static_cast<unsigned char*>(tensor::scratch(tensor::Scratch::Arena, static_cast<std::size_t>(arena_bytes)));
+    auto** addresses = static_cast<void**>(tensor::scratch(tensor::Scratch::Externals, arrays * sizeof(void*)));
+    for (Index sample = begin; sample < end; ++sample) {
+      for (std::size_t i = 0; i < arrays; ++i) addresses[i] = static_cast<unsigned char*>(externals[i]) + sample * strides[i];
+      run(arena, addresses, nullptr);
+    }
+  });
 }
 
 }  // namespace qkern::program

@@ -31,6 +31,10 @@ class Program {
   // threads may run the program, each with an arena of its own.
   void run(unsigned char* arena, void* const* externals, std::int64_t* times) const;
 
+  // Runs the program once for each of `count` samples, which threads share: array i of the run begins strides[i] bytes later for the next
+  // sample. Each thread has an arena of arena_bytes of its own.
+  void run_samples(Index count, Index arena_bytes, void* const* externals, const Index* strides) const;
+
   std::size_t size() const { return steps_.size(); }
   Index externals() const { return externals_; }
 

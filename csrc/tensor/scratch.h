@@ -18,6 +18,8 @@ enum class Scratch {
   RowSums,
   WindowSums,
   Operands,
+  Externals,
+  Arena,
   Count
 };
 

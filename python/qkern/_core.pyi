@@ -296,14 +296,30 @@ def read_memory(data: Array, repeats: int = 1) -> int: ...
 # --- programs ------------------------------------------------------------------
 
 Bounds = tuple[float, float]
+NativeAddition = tuple[DTypeLike, float, int, float, int, tuple[int, int] | None]
 Place = int | tuple[int, int] | Array
 
 @final
 class NativeCall:
     @staticmethod
-    def conv(layer: QConv | Conv, x_shape: Sequence[int], x_dtype: DTypeLike) -> NativeCall: ...
+    def conv(
+        layer: QConv | Conv,
+        x_shape: Sequence[int],
+        x_dtype: DTypeLike,
+        *,
+        quantize: tuple[float, int, DTypeLike] | None = None,
+        add: NativeAddition | None = None,
+        table: Array | None = None,
+    ) -> NativeCall: ...
     @staticmethod
-    def linear(layer: QLinear | Linear, x_shape: Sequence[int], x_dtype: DTypeLike) -> NativeCall: ...
+    def linear(
+        layer: QLinear | Linear,
+        x_shape: Sequence[int],
+        x_dtype: DTypeLike,
+        *,
+        add: NativeAddition | None = None,
+        table: Array | None = None,
+    ) -> NativeCall: ...
     @staticmethod
     def add(
         shape: Sequence[int],
@@ -379,6 +395,7 @@ class NativeCall:
 class Program:
     def __init__(self, steps: list[tuple[NativeCall, list[Place], Place]]) -> None: ...
     def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: NDArray[np.int64] | None = None) -> None: ...
+    def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Sequence[int]) -> None: ...
     def __len__(self) -> int: ...
 
 def place(

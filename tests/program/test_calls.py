@@ -248,6 +248,21 @@ def test_forms_and_aliasing_are_as_stated(name: str):
         np.testing.assert_array_equal(result, part)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_samples_that_stand_alone_do(name: str):
+    call, operands = EXAMPLES[name].call, EXAMPLES[name].operands
+    if any(each.ndim == 0 or len(each) != len(operands[0]) for each in operands):
+        return
+    if not call.by_sample(*map(form_of, operands)):
+        return
+    whole = call(*operands)
+    for sample in range(len(operands[0])):
+        parts = [each[sample : sample + 1] for each in operands]
+        (form,) = call.forms(*map(form_of, parts))
+        if form.shape == (1, *whole.shape[1:]):  # the other condition of a batch's plan
+            assert call(*parts).tobytes() == whole[sample : sample + 1].tobytes()
+
+
 @pytest.mark.parametrize("name", [name for name, each in EXAMPLES.items() if each.call.takes_out])
 def test_a_result_goes_where_it_is_told(name: str):
     call, operands = EXAMPLES[name].call, EXAMPLES[name].operands

@@ -66,6 +66,9 @@ class WindowMean(Call):
         shape = (x.shape[0], *self.window.positions(x.shape[1:-1]), x.shape[-1])
         return (Form(shape, x.dtype if self.scales is None else np.dtype(self.scales.dtype)),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def native(self, *operands: Form) -> _core.NativeCall | None:
         (x,) = operands
         if not self._has_kernel(x.shape):

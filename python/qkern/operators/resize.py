@@ -143,6 +143,9 @@ class _Resized(Call):
             shape[axis] = len(outside)
         return (Form(tuple(shape), x.dtype),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return 0 not in self.resizing.axes
+
     def alias(self, *operands: Form) -> int | None:
         return 0 if self.resizing.mode == "nearest" and not self._steps(operands[0].shape) else None
 

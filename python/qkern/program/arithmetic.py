@@ -88,6 +88,11 @@ class Combine(Call):
         each = iter(given)
         return [next(each) if constant is None else constant for constant in self.constants]
 
+    def by_sample(self, *operands: Form) -> bool:
+        rank = max(len(each.shape) for each in operands)
+        constants = [each for each in self.constants if each is not None]
+        return all(each.ndim < rank or each.shape[0] == 1 for each in constants)
+
 
 @dataclass(frozen=True)
 class Clamped(Call):
@@ -104,6 +109,9 @@ class Clamped(Call):
     def native(self, *operands: Form) -> _core.NativeCall | None:
         (x,) = operands
         return _core.NativeCall.clamp(x.shape, *self.bounds) if x.dtype == np.float32 else None
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +153,9 @@ class Apply(Call):
 
     def forms(self, *operands: Form) -> tuple[Form]:
         return same_form(operands[0], np.dtype(np.float32))
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
 
 
 def _clamped(x: _Array, bounds: _Bounds, out: _Array | None) -> _Array:

@@ -64,6 +64,10 @@ class Call:
         """The call in C++ for operands of these forms; None where it is Python's alone."""
         return None
 
+    def by_sample(self, *operands: Form) -> bool:
+        """Whether index i of axis 0 of the result is the call on index i of every operand, if the forms fit that."""
+        return False
+
     def macs(self, *operands: Form) -> int:
         """Multiply-adds of a layer with weights, or a product; 0 for anything else."""
         return 0

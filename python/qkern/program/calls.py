@@ -45,6 +45,9 @@ class Convolution(Call):
     def forms(self, *operands: Form) -> tuple[Form]:
         return (Form(self.layer.output_shape(operands[0].shape), self.dtype),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def native(self, *operands: Form) -> _core.NativeCall | None:
         return _core.NativeCall.conv(self.layer, operands[0].shape, operands[0].dtype)
 
@@ -73,6 +76,9 @@ class FullyConnected(Call):
             raise ValueError(f"x has shape {shape}; expected (..., {features})")
         return (Form((*shape[:-1], out), self.dtype),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def native(self, *operands: Form) -> _core.NativeCall | None:
         return _core.NativeCall.linear(self.layer, operands[0].shape, operands[0].dtype)
 
@@ -100,6 +106,9 @@ class AddCodes(Call):
     def forms(self, *operands: Form) -> tuple[Form]:
         a, b = operands
         return (Form(np.broadcast_shapes(a.shape, b.shape), self.y.dtype),)
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
 
     def native(self, *operands: Form) -> _core.NativeCall | None:
         a, b = operands
@@ -133,6 +142,9 @@ class Lookup(Call):
     def forms(self, *operands: Form) -> tuple[Form]:
         return same_form(operands[0], self.table.dtype)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def native(self, *operands: Form) -> _core.NativeCall | None:
         return _core.NativeCall.lookup(operands[0].shape, self.table)
 
@@ -149,6 +161,9 @@ class Quantize(Call):
 
     def forms(self, *operands: Form) -> tuple[Form]:
         return same_form(operands[0], self.params.dtype)
+
+    def by_sample(self, *operands: Form) -> bool:
+        return self.params.axis != 0
 
     def native(self, *operands: Form) -> _core.NativeCall | None:
         (x,), to = operands, self.params
@@ -169,6 +184,9 @@ class Dequantize(Call):
 
     def forms(self, *operands: Form) -> tuple[Form]:
         return same_form(operands[0], np.dtype(np.float32))
+
+    def by_sample(self, *operands: Form) -> bool:
+        return self.params.axis != 0
 
     def native(self, *operands: Form) -> _core.NativeCall | None:
         (q,), of = operands, self.params
@@ -203,6 +221,9 @@ class WindowMax(Call):
         (x,) = operands
         return (Form((x.shape[0], *self.window.positions(x.shape[1:-1]), x.shape[-1]), x.dtype),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def native(self, *operands: Form) -> _core.NativeCall | None:
         (x,) = operands
         return _core.NativeCall.max_pool(x.shape, x.dtype, **self._arguments(x.shape))
@@ -229,6 +250,9 @@ class _Global(Call):
         flat = x.reshape(batch, _pixels(spatial), channels)
         pooled = self.pool(flat, out=None if out is None else out.reshape(batch, 1, channels))
         return pooled.reshape(batch, *[1] * len(spatial), channels)
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
 
     def forms(self, *operands: Form) -> tuple[Form]:
         batch, *spatial, channels = operands[0].shape

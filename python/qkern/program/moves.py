@@ -63,6 +63,9 @@ class _View(Call):
             raise ValueError(f"cannot reshape array of size {x.size} into shape {shape}")
         return (Form(shape, x.dtype),)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
     def alias(self, *operands: Form) -> int | None:
         return 0
 
@@ -181,6 +184,9 @@ class Transposed(_Strided):
             raise ValueError(f"perm {self.perm} is no order of {len(x)} axes")
         return tuple(x[axis] for axis in self.perm)
 
+    def by_sample(self, *operands: Form) -> bool:
+        return bool(self.perm) and self.perm[0] == 0
+
 
 @dataclass(frozen=True)
 class ChangeLayout(_Strided):
@@ -206,6 +212,9 @@ class ChangeLayout(_Strided):
         before, after = (first, last) if self.channels_last else (last, first)
         return kernel(x.reshape(before), out=None if out is None else out.reshape(after)).reshape(self.shape(x.shape))
 
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Sliced(_Strided):
@@ -218,6 +227,9 @@ class Sliced(_Strided):
 
     def shape(self, x: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(len(range(*part.indices(size))) for part, size in zip(self.where, x, strict=True))
+
+    def by_sample(self, *operands: Form) -> bool:
+        return self.where[:1] == (slice(None),)
 
 
 @dataclass(frozen=True)
@@ -240,6 +252,9 @@ class PixelShuffle(_Strided):
         if depth % self.block**2:
             raise ValueError(f"{depth} channels are no multiple of {self.block} x {self.block}")
         return batch, depth // self.block**2, height * self.block, width * self.block
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -264,6 +279,9 @@ class Concatenate(Call):
             return None
         parts = [math.prod(each.shape[self.axis :]) * each.dtype.itemsize for each in operands]
         return _core.NativeCall.concatenate(math.prod(operands[0].shape[: self.axis]), parts)
+
+    def by_sample(self, *operands: Form) -> bool:
+        return self.axis > 0
 
 
 _Copied = Literal["edge", "reflect", "wrap"]
@@ -292,6 +310,9 @@ class _Pad(Call):
             for size, (before, after) in zip(x.shape, self.widths, strict=True)
         ]
         return x[tuple(sides)], tuple((max(before, 0), max(after, 0)) for before, after in self.widths)
+
+    def by_sample(self, *operands: Form) -> bool:
+        return self.widths[:1] == ((0, 0),)
 
 
 @dataclass(frozen=True, eq=False)

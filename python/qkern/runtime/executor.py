@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..program import Form
+from .batch_plan import BatchPlan, plan_of
 from .clock import Clock
 from .foreign_nodes import Foreign
 from .idle_plans import IdlePlans
@@ -40,7 +41,7 @@ class Executor:
     def run(self, feeds: Mapping[str, Any], clock: Clock | None = None) -> list[Any]:
         """The outputs for `feeds`: arrays of their own. `clock` gets what each step took."""
         program, arrays = self.program, self.program.arrays(feeds)
-        taken: list[tuple[_Planned, Any, Plan]] = []
+        taken: list[tuple[_Planned, Any, Plan | BatchPlan]] = []
         for part in self._parts:
             if isinstance(part, int):
                 self._run_library(part, arrays, clock)
@@ -82,17 +83,21 @@ class _Planned:
         self._segment = segment
         self._idle = IdlePlans(_MOST_PLANS)
 
-    def take(self, arrays: list[Any]) -> tuple[Any, Plan]:
+    def take(self, arrays: list[Any]) -> tuple[Any, Plan | BatchPlan]:
         """A plan for what arrives, and what it is kept under."""
         arrived = [arrays[index] for index in self._segment.arrives]
         key = tuple([(array.shape, array.dtype) for array in arrived])
         plan = self._idle.take(key)
         if plan is None:
             forms = [Form(array.shape, array.dtype) for array in arrived]
-            plan = Plan(self._segment, dict(zip(self._segment.arrives, forms, strict=True)))
+            plan = plan_of(self._segment, dict(zip(self._segment.arrives, forms, strict=True)))
         return key, plan
 
-    def give_back(self, key: Any, plan: Plan) -> None:
+    def idle(self) -> list[Plan | BatchPlan]:
+        """Plans that nothing runs at the moment."""
+        return self._idle.plans()
+
+    def give_back(self, key: Any, plan: Plan | BatchPlan) -> None:
         """`plan` may run again."""
         self._idle.put(key, plan)
 

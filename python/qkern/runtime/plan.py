@@ -99,7 +99,7 @@ class Plan:
         self._parts = {index: _Part(index, 0) for index in segment.arrives}
         self._natives: dict[int, _core.NativeCall] = {}
         self._walk()
-        self._fresh = self._leaving_memory()
+        self.fresh = self._leaving_memory()
         offsets, size = self._placed()
         arena = np.empty(size + _ALIGNMENT, np.uint8)
         start = -arena.__array_interface__["data"][0] % _ALIGNMENT
@@ -110,13 +110,33 @@ class Plan:
         self._copies = self._shared_outputs()
 
     @property
-    def arena_bytes(self) -> int:
-        """Size of the memory that results share."""
-        return self._arena.nbytes
+    def is_one_program(self) -> bool:
+        """Whether C++ runs all of it, and what leaves are arrays that are made for the run, in whatever shape."""
+        made = {index for index, _ in self.fresh}
+        parts = {index: self._part(index) for index in self._segment.leaves}
+        return (
+            len(self.items) == 1
+            and isinstance(self.items[0], _Native)
+            and not self._copies
+            and all(part.root in made and part.start == 0 for part in parts.values())
+            and all(self._forms[index].size == self._forms[part.root].size for index, part in parts.items())
+        )
+
+    def reshaped_outputs(self) -> list[tuple[int, int, tuple[int, ...]]]:
+        """Of a plan that `is_one_program`: slots that are another one in another shape, that one, and the shape."""
+        return [(index, self._part(index).root, self._forms[index].shape) for index in self._parts_leaving]
+
+    def run_samples(self, arrays: Sequence[Any], count: int) -> None:
+        """Runs a plan that `is_one_program` for each of `count` samples, which lie one after the other in `arrays`."""
+        (item,) = self.items
+        assert isinstance(item, _Native)
+        assert item.program is not None
+        strides = [self._forms[index].nbytes for index in item.externs]
+        item.program.run_samples(count, self._arena.nbytes, [arrays[index] for index in item.externs], strides)
 
     def run(self, arrays: list[Any], clock: Clock | None = None) -> None:
         """Reads what arrives from `arrays` and writes there what leaves. `clock` gets what each step took."""
-        for index, form in self._fresh:
+        for index, form in self.fresh:
             arrays[index] = np.empty(form.shape, form.dtype)
         for index, view in self._views:
             arrays[index] = view
@@ -186,7 +206,7 @@ class Plan:
 
     def _placed(self) -> tuple[dict[int, int], int]:
         """Offsets in the arena, by slot, and its size."""
-        fresh = {index for index, _ in self._fresh}
+        fresh = {index for index, _ in self.fresh}
         lives: dict[int, _Life] = {}
         for number in self._segment.numbers:
             if self._placeable(number):
