@@ -14,13 +14,13 @@ program::Finish native_finish(const std::optional<NativeAddition>& add, const st
   program::Finish finish;
   if (output.dtype != DType::Int8 && output.dtype != DType::Uint8) value_error("a layer whose result is no codes has nothing to add or to look up");
   if (add) {
-    const auto& [dtype, scale, zero, y_scale, y_zero, clamp] = *add;
+    const auto& [dtype, own_scale, own_zero, scale, zero, y_scale, y_zero, clamp] = *add;
     finish.other = parse_dtype(dtype, "add", codes);
     const ops::Codes bounds = parse_clamp(clamp, output.dtype);
-    finish.add = {output.y_scale,
+    finish.add = {positive_float(own_scale, "own_scale"),
                   positive_float(scale, "scale"),
                   positive_float(y_scale, "y_scale"),
-                  output.y_zero_point,
+                  zero_point(own_zero, "own_zero_point", output.dtype),
                   zero_point(zero, "zero_point", finish.other),
                   zero_point(y_zero, "y_zero_point", output.dtype),
                   bounds.low,

@@ -11,9 +11,9 @@ namespace qkern::bindings {
 using NativeCall = BoundClass<program::Call>;
 using NativeCallPtr = std::shared_ptr<program::Call>;
 
-// Arguments of a layer's native call: the sum with another operand's codes (dtype, its scale and zero point, the sum's, and codes to clamp
-// it to), or a table.
-using NativeAddition = std::tuple<py::object, double, std::int64_t, double, std::int64_t, Clamp>;
+// Arguments of a layer's native call: the sum with another operand's codes (its dtype, scale and zero point of the layer's codes, the
+// other's and the sum's, and codes to clamp the sum to), or a table.
+using NativeAddition = std::tuple<py::object, double, std::int64_t, double, std::int64_t, double, std::int64_t, Clamp>;
 program::Finish native_finish(const std::optional<NativeAddition>& add, const std::optional<py::array>& table, const ops::LayerOutput& output);
 
 void add_native_conv(NativeCall& calls);

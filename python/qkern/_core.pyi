@@ -296,7 +296,7 @@ def read_memory(data: Array, repeats: int = 1) -> int: ...
 # --- programs ------------------------------------------------------------------
 
 Bounds = tuple[float, float]
-NativeAddition = tuple[DTypeLike, float, int, float, int, tuple[int, int] | None]
+NativeAddition = tuple[DTypeLike, float, int, float, int, float, int, tuple[int, int] | None]
 Place = int | tuple[int, int] | Array
 
 @final
@@ -322,19 +322,8 @@ class NativeCall:
     ) -> NativeCall: ...
     @staticmethod
     def add(
-        shape: Sequence[int],
-        a_dtype: DTypeLike,
-        b_dtype: DTypeLike,
-        *,
-        a_scale: float,
-        b_scale: float,
-        y_scale: float,
-        a_zero_point: int,
-        b_zero_point: int,
-        y_zero_point: int,
-        dtype: DTypeLike,
-        clamp: tuple[int, int] | None,
-    ) -> NativeCall: ...
+        shape: Sequence[int], a_dtype: DTypeLike, b_dtype: DTypeLike, **parameters: Any
+    ) -> NativeCall: ...  # as add()
     @staticmethod
     def lookup(shape: Sequence[int], table: Array) -> NativeCall: ...
     @staticmethod

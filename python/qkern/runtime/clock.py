@@ -15,11 +15,12 @@ __all__ = ["Clock"]
 
 @dataclass(eq=False)
 class Clock:
-    """`seconds`: of each step by its number, 0 for one that shows a part of an array; `forms`: by slot, of the array
-    there or of those in a list."""
+    """`seconds`: of each step by its number; `forms`: by slot, of the array there or of those in a list; `computed_in`:
+    of a step that is a part of another one's call, that step, whose time has it."""
 
     seconds: list[float]
     forms: dict[int, tuple[Form, ...]] = field(default_factory=dict)
+    computed_in: dict[int, int] = field(default_factory=dict)
     _later: list[Callable[[], None]] = field(default_factory=list)
 
     def later(self, write: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..program import Form
 from .clock import Clock
+from .joins import joins
 from .program import Program, error_of
 
 __all__ = ["Plan", "Segment"]
@@ -98,7 +99,12 @@ class Plan:
         self._forms = dict(forms)
         self._parts = {index: _Part(index, 0) for index in segment.arrives}
         self._natives: dict[int, _core.NativeCall] = {}
+        self._joined: set[int] = set()  # steps that are no steps of their own
+        self._computed_in: dict[int, int] = {}  # of a step that is a part of a layer's, that layer's
         self._walk()
+        self._reads = {number: self._program.reads[number] for number in segment.numbers}
+        self._timed_as = {number: number for number in segment.numbers}
+        self._join()
         self.fresh = self._leaving_memory()
         offsets, size = self._placed()
         arena = np.empty(size + _ALIGNMENT, np.uint8)
@@ -154,6 +160,7 @@ class Plan:
 
     def _tell_forms(self, clock: Clock) -> None:
         clock.forms.update({index: (form,) for index, form in self._forms.items()})
+        clock.computed_in.update(self._computed_in)
 
     # --- planning -------------------------------------------------------------------
 
@@ -181,6 +188,20 @@ class Plan:
             elif native is not None:
                 self._natives[number] = native
 
+    def _join(self) -> None:
+        """Native steps that are computed as one."""
+        program, seen = self._program, set(self._segment.leaves)
+        seen.update(part.root for index, part in self._parts.items() if part.root != index)
+        for join in joins(program, self._natives, self._forms, seen, self._segment.numbers):
+            for number in join.joined:
+                del self._natives[number]
+                self._reads[number] = ()
+            self._natives[join.last] = join.native(program, self._forms)
+            self._reads[join.last] = join.operands
+            self._timed_as[join.last] = join.layer
+            self._joined.update(join.joined)
+            self._computed_in.update(dict.fromkeys({*join.joined, join.last} - {join.layer}, join.layer))
+
     def _form(self, index: int) -> Form:
         constant = self._program.constants[index]
         return self._forms[index] if constant is None else Form(constant.shape, constant.dtype)
@@ -193,6 +214,8 @@ class Plan:
 
     def _placeable(self, number: int) -> bool:
         """Whether the one result of a step goes where it is told to."""
+        if number in self._joined:
+            return False
         (index, *others) = self._program.writes[number] or (-1,)
         if others or index < 0 or self._is_part(index) or self._forms[index].dtype.hasobject:
             return False
@@ -213,7 +236,7 @@ class Plan:
                 (index,) = self._program.writes[number]
                 if index not in fresh:
                     lives[index] = _Life(number, number, self._forms[index].nbytes)
-            for index in self._program.reads[number]:
+            for index in self._reads[number]:
                 if (life := lives.get(self._part(index).root)) is not None:
                     life.last = number
         for index in self._segment.leaves:
@@ -229,7 +252,7 @@ class Plan:
         """Native steps in groups, and the numbers of the others."""
         items: list[_Native | int] = []
         for number in self._segment.numbers:
-            if any(self._is_part(index) for index in self._program.writes[number]):
+            if number in self._joined or any(self._is_part(index) for index in self._program.writes[number]):
                 continue
             native = self._natives.get(number)
             if native is None:
@@ -239,8 +262,8 @@ class Plan:
                 items.append(_Native())
             group = items[-1]
             assert isinstance(group, _Native)
-            operands = [self._place(index, group) for index in self._program.reads[number]]
-            group.numbers.append(number)
+            operands = [self._place(index, group) for index in self._reads[number]]
+            group.numbers.append(self._timed_as[number])
             group.steps.append((native, operands, self._place(self._program.writes[number][0], group)))
         for item in items:
             if isinstance(item, _Native):
@@ -262,7 +285,7 @@ class Plan:
         wanted = set(self._segment.leaves)
         for item in self.items:
             if isinstance(item, int):
-                wanted.update(self._program.reads[item], self._program.writes[item])
+                wanted.update(self._reads[item], self._program.writes[item])
         views = []
         for index in sorted(wanted):
             part = self._part(index)

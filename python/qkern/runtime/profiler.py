@@ -13,6 +13,7 @@ from ..profiling.limits import LoopTimer, measure_bandwidth
 from ..program import Form, Step
 from .clock import Clock
 from .executor import Executor
+from .program import Program
 
 __all__ = ["profiled"]
 
@@ -58,10 +59,8 @@ def profiled(
             progress(len(totals), max(least, len(totals), min(in_time, _MOST_RUNS)))
     return Profile(
         [
-            _measured(step, layer, clock, program.reads[number], program.writes[number], median(each))
-            for number, (step, layer, each) in enumerate(
-                zip(program.steps, layers, zip(*rounds, strict=True), strict=True)
-            )
+            _measured(program, number, layer, clock, median(each))
+            for number, (layer, each) in enumerate(zip(layers, zip(*rounds, strict=True), strict=True))
         ],
         overhead=median(max(total - sum(each), 0.0) for total, each in zip(totals, rounds, strict=True)),
         elapsed=median(totals),
@@ -70,22 +69,25 @@ def profiled(
     )
 
 
-def _measured(
-    step: Step, layer: Layer | None, clock: Clock, reads: Sequence[int], writes: Sequence[int], seconds: float
-) -> Measured:
-    call, read, written = step.call, _forms(reads, clock), _forms(writes, clock)
+def _measured(program: Program, number: int, layer: Layer | None, clock: Clock, seconds: float) -> Measured:
+    step = program.steps[number]
+    call, read, written = step.call, _forms(program.reads[number], clock), _forms(program.writes[number], clock)
+    reason, route = step.reason, call.route if seconds else "view"
+    if number in clock.computed_in:
+        whole = program.steps[clock.computed_in[number]]
+        reason, route = "; ".join(filter(None, [reason, f"a part of {whole.op_type} {whole.name}".strip()])), "joined"
     is_ours = bool(read) and step.kind not in FOREIGN
     return Measured(
         step.name,
         step.op_type,
         step.kind,
-        step.reason,
+        reason,
         _arrays(read),
         _arrays(written),
         call.macs(*read) if is_ours else 0,
         seconds,
         layer,
-        call.route if seconds else "view",
+        route,
         is_ours and seconds > 0 and call.native(*read) is None,
     )
 
