@@ -139,7 +139,6 @@ using Quantize = std::tuple<double, std::int64_t, py::object>;
 py::object call_fused(const ConvLayer& layer, const py::array& x, const std::optional<Quantize>& quantize, const std::optional<Addition>& add,
                       const std::optional<py::array>& table, const py::object& out) {
   const ops::Conv& conv = layer.conv;
-  if (conv.layout() != ops::Layout::ChannelsLast) value_error("a layer in the layout NCHW has nothing fused to it");
   const py::array input = contiguous(x);
   const DType dtype = dtype_of(input, "x", quantize ? std::initializer_list<DType>{DType::Float32} : codes);
   Shape shape = shape_of(input);
@@ -297,7 +296,7 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
            py::arg("layout") = "NHWC")
       .def(
-          "fused",
+          "_fused",
           [](const QConv& layer, const py::array& x, const std::optional<Quantize>& quantize, const std::optional<Addition>& add,
              const std::optional<py::array>& table, const py::object& out) { return call_fused(layer, x, quantize, add, table, out); },
           py::arg("x"), py::kw_only(), py::arg("quantize") = py::none(), py::arg("add") = py::none(), py::arg("table") = py::none(),

@@ -156,8 +156,8 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
            py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
-      .def("fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(),
-           py::arg("out") = py::none(), "As QConv.fused, without quantize.")
+      .def("_fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(),
+           py::arg("out") = py::none(), "As QConv._fused, without quantize.")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
       .def_property_readonly(

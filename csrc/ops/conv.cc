@@ -1,5 +1,7 @@
 #include "ops/conv.h"
 
+#include <stdexcept>
+
 #include "ops/conv_depthwise.h"
 #include "ops/conv_groups.h"
 #include "tensor/scratch.h"
@@ -69,6 +71,7 @@ ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, con
 void Conv::run(const ConvPlan& plan, const void* x, void* y) const { run(plan, x, y, nullptr); }
 
 void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::Finish& finish) const {
+  if (layout_ != Layout::ChannelsLast) throw std::invalid_argument("a layer in the layout NCHW finishes no codes");
   const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype);
   run(plan, x, y, &finisher);
 }

@@ -45,7 +45,8 @@ class Conv {
   ConvPlan plan(const Quantizer& quantizer, Layout x_layout, const ImageShape& image, const Window& window) const;
   // x and y contiguous in the layer's layout; y has plan.out pixels. Allocates nothing where the thread's scratch memory is warm.
   void run(const ConvPlan& plan, const void* x, void* y) const;
-  // Then `finish`, on each block of y as soon as it is there. For a layer of codes, channels last.
+  // Then `finish`, on each block of y as soon as it is there. For a layer of codes; throws
+  // std::invalid_argument where it isn't channels last.
   void run(const ConvPlan& plan, const void* x, void* y, const gemm::Finish& finish) const;
 
   const Window& window() const { return window_; }

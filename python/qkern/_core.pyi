@@ -159,7 +159,7 @@ class QLinear:
         clamp: tuple[int, int] | None = None,
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
-    def fused(
+    def _fused(
         self,
         x: Array,
         *,
@@ -198,7 +198,7 @@ class QConv:
         layout: Layout = "NHWC",
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
-    def fused(
+    def _fused(
         self,
         x: Array | NDArray[np.float32],
         *,

@@ -61,10 +61,10 @@ def test_a_convolution_adds_and_looks_up(isa, rng, threads, name, count):
             clamp=clamp,
         )
         add = (other, 0.7, 5, 4.3, 90, clamp)
-        np.testing.assert_array_equal(layer.fused(x, add=add), total, strict=True)
-        np.testing.assert_array_equal(layer.fused(x, add=add, table=table), qkern.lookup(total, table), strict=True)
-    np.testing.assert_array_equal(layer.fused(x, table=table), qkern.lookup(y, table), strict=True)
-    np.testing.assert_array_equal(layer.fused(x), y, strict=True)
+        np.testing.assert_array_equal(layer._fused(x, add=add), total, strict=True)
+        np.testing.assert_array_equal(layer._fused(x, add=add, table=table), qkern.lookup(total, table), strict=True)
+    np.testing.assert_array_equal(layer._fused(x, table=table), qkern.lookup(y, table), strict=True)
+    np.testing.assert_array_equal(layer._fused(x), y, strict=True)
 
 
 def test_signed_results(isa, rng):
@@ -76,8 +76,8 @@ def test_signed_results(isa, rng):
         total = qkern.add(
             y, other, a_scale=2.0, a_zero_point=-3, b_scale=0.7, b_zero_point=5, y_scale=4.3, y_zero_point=-128
         )
-        np.testing.assert_array_equal(layer.fused(x, add=(other, 0.7, 5, 4.3, -128, None)), total, strict=True)
-    np.testing.assert_array_equal(layer.fused(x, table=table), qkern.lookup(y, table), strict=True)
+        np.testing.assert_array_equal(layer._fused(x, add=(other, 0.7, 5, 4.3, -128, None)), total, strict=True)
+    np.testing.assert_array_equal(layer._fused(x, table=table), qkern.lookup(y, table), strict=True)
 
 
 @pytest.mark.parametrize("shape", [(1, 70), (7, 13), (3000, 30), (5, 5000)])
@@ -88,8 +88,8 @@ def test_a_fully_connected_layer_adds_and_looks_up(isa, rng, threads, shape):
     total = qkern.add(layer(x), other, a_scale=3.1, a_zero_point=100, b_scale=0.7, y_scale=4.3, y_zero_point=90)
     for count in (1, 2):
         threads(count)
-        np.testing.assert_array_equal(layer.fused(x, add=(other, 0.7, 0, 4.3, 90, None)), total, strict=True)
-        np.testing.assert_array_equal(layer.fused(x, table=table), qkern.lookup(layer(x), table), strict=True)
+        np.testing.assert_array_equal(layer._fused(x, add=(other, 0.7, 0, 4.3, 90, None)), total, strict=True)
+        np.testing.assert_array_equal(layer._fused(x, table=table), qkern.lookup(layer(x), table), strict=True)
 
 
 # Images quantized at once and by rows; rows shorter and longer than a transpose in registers; few channels and many.
@@ -122,22 +122,22 @@ def test_an_image_is_quantized_as_it_is_copied(isa, rng, guarded, name, dtype):
     table = codes(rng, np.uint8, 256)
     for front in (False, True):
         image = guarded(x, front=front)
-        np.testing.assert_array_equal(layer.fused(image, quantize=(0.13, 4, dtype)), layer(q), strict=True)
+        np.testing.assert_array_equal(layer._fused(image, quantize=(0.13, 4, dtype)), layer(q), strict=True)
     want = qkern.lookup(layer(q), table)
-    np.testing.assert_array_equal(layer.fused(x, quantize=(0.13, 4, dtype), table=table), want, strict=True)
+    np.testing.assert_array_equal(layer._fused(x, quantize=(0.13, 4, dtype), table=table), want, strict=True)
 
 
 def test_what_is_wrong_is_named(rng):
     layer, x = make(rng, (4, 3, 3, 3)), codes(rng, np.uint8, (1, 5, 5, 3))
     with pytest.raises(ValueError, match=r"add has shape \(1, 3, 3, 5\); expected \(1, 3, 3, 4\)"):
-        layer.fused(x, add=(codes(rng, np.uint8, (1, 3, 3, 5)), 1.0, 0, 1.0, 0, None))
+        layer._fused(x, add=(codes(rng, np.uint8, (1, 3, 3, 5)), 1.0, 0, 1.0, 0, None))
     with pytest.raises(ValueError, match=r"table has shape \(255,\); expected \(256,\)"):
-        layer.fused(x, table=codes(rng, np.uint8, 255))
+        layer._fused(x, table=codes(rng, np.uint8, 255))
     with pytest.raises(ValueError, match="y_zero_point"):
-        layer.fused(x, add=(codes(rng, np.uint8, (1, 3, 3, 4)), 1.0, 0, 1.0, -1, None))
+        layer._fused(x, add=(codes(rng, np.uint8, (1, 3, 3, 4)), 1.0, 0, 1.0, -1, None))
     with pytest.raises(TypeError, match="float32"):
-        layer.fused(x, quantize=(1.0, 0, np.uint8))
+        layer._fused(x, quantize=(1.0, 0, np.uint8))
     with pytest.raises(ValueError, match="NCHW"):
-        make(rng, (4, 3, 3, 3), layout="NCHW").fused(x)
+        make(rng, (4, 3, 3, 3), layout="NCHW")._fused(np.moveaxis(x, -1, 1))
     with pytest.raises(ValueError, match="no codes"):
-        qkern.QConv(codes(rng, np.int8, (4, 3, 3, 3)), 0.1, x_scale=0.1).fused(x)
+        qkern.QConv(codes(rng, np.int8, (4, 3, 3, 3)), 0.1, x_scale=0.1)._fused(x)
