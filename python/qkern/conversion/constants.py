@@ -72,11 +72,13 @@ def layer_constants(
     raised = 0
     if array is not None and bias is not None:
         params, raised = _fit_bias(array, params, bias.astype(np.float64).reshape(-1), float(x_scale))
-    codes = None if array is None else quantize_constant(array, params, scheme.limits)
-    if codes is not None and rounded is not None:
-        shape = [-1 if dimension == params.axis else 1 for dimension in range(codes.ndim)]
-        kept = (params.scale == rounded[1].scale).reshape(shape if params.axis is not None else ())
-        codes = np.where(kept, rounded[0], codes)
+    codes = None if rounded is None or array is None else rounded[0]
+    if array is not None and (rounded is None or not np.array_equal(params.scale, rounded[1].scale)):
+        codes = quantize_constant(array, params, scheme.limits)
+        if rounded is not None:
+            shape = [-1 if dimension == params.axis else 1 for dimension in range(codes.ndim)]
+            kept = (params.scale == rounded[1].scale).reshape(shape if params.axis is not None else ())
+            codes = np.where(kept, rounded[0], codes)
     if bias is None:
         return LayerConstants(codes, params, None, None, raised)
     with np.errstate(over="ignore"):

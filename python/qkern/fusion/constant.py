@@ -63,7 +63,7 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[Any], taken: set[
     import onnx_ir as ir
 
     unique = fresh_name(graph, name, taken)
-    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=unique)
+    tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=unique)
     value = ir.Value(name=unique, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
     graph.register_initializer(value)
     return value
