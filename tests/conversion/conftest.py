@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 from qkern.operators.operator import NodeQuantization
 from qkern.scheme import QuantParams, Scheme, quant_params
 

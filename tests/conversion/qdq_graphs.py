@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 from qkern.scheme import Scheme
 from qkern.target import TARGETS
 

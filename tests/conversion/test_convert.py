@@ -21,7 +21,7 @@ from qdq_graphs import (
     quantizer,
 )
 from qkern.conversion import convert, tensors_to_observe
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 from qkern.scheme import Scheme
 
 pytestmark = pytest.mark.usefixtures("operators")

@@ -19,7 +19,7 @@ from qkern.conversion.plan import make_plan
 from qkern.conversion.weight_clipping import clip_weights
 from qkern.conversion.weights import nearest_weights
 from qkern.conversion.windows import observe_moments, weight_rows
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 from qkern.target import get_target
 from small_cnn import images, small_cnn
 

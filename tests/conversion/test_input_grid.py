@@ -10,7 +10,7 @@ from qkern.conversion import ChosenRanges, convert
 from qkern.conversion.input_grid import find_grids, move_inputs, restore_inputs
 from qkern.conversion.network import prepared
 from qkern.conversion.plan import make_plan
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 from qkern.scheme import Scheme, quant_params
 from qkern.target import get_target
 

@@ -16,7 +16,7 @@ from qdq_graphs import (
     types,
 )
 from qkern.conversion import convert, tensors_to_observe
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 
 pytestmark = pytest.mark.usefixtures("operators")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qkern.fusion import constant_of
+from qkern.graph_values import constant_of
 
 
 def f32(rng, *shape):

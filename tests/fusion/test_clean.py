@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from qkern.fusion import constant_of, fuse
+from qkern.fusion import fuse
+from qkern.graph_values import constant_of
 
 
 def f32(rng, *shape):

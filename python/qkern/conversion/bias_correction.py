@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import constant_of
-from ..fusion.constant import add_initializer
+from ..graph_values import add_initializer, constant_of
 from .plan import Layer
 from .weights import QuantizedWeight
 from .windows import Moments, weight_rows

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import activation_bounds, constant_of
+from ..graph_values import constant_of
+from ..operators import activation_bounds, get_operator
 from .plan import Layer, Plan
 from .windows import weight_rows
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["Channels", "find_channels"]
-
-_PASS_ON = frozenset({"Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Add", "Identity"})
 
 
 @dataclass(eq=False)
@@ -143,7 +142,7 @@ def _ties(node: ir.Node) -> list[tuple[ir.Value, ir.Value, int]] | None:
     if node.domain != "" or not inputs or inputs[0].shape is None or output.shape is None:
         return None
     x = inputs[0]
-    if node.op_type in _PASS_ON:
+    if _keeps_channels(node):
         if len(node.outputs) != 1 or len(inputs) != (2 if node.op_type == "Add" else 1):
             return None
         if any(value.shape is None or len(value.shape) != len(output.shape) for value in inputs):
@@ -171,3 +170,8 @@ def _ties(node: ir.Node) -> list[tuple[ir.Value, ir.Value, int]] | None:
 def _slices_space_only(node: ir.Node) -> bool:
     axes = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
     return axes is not None and all(int(axis) > 1 for axis in axes.reshape(-1))
+
+
+def _keeps_channels(node: ir.Node) -> bool:
+    operator = get_operator(node.op_type)
+    return operator is not None and operator.keeps_channels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..scheme import QuantParams
 from .constants import layer_constants, quantize_constant
 from .exclusions import Exclude

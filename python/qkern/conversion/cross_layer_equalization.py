@@ -27,8 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import add_column_sums
-from ..fusion import constant_of
-from ..fusion.constant import add_initializer
+from ..graph_values import add_initializer, constant_of
 from ..scheme import Scheme
 from .channels import Channels, find_channels
 from .observation import Taps

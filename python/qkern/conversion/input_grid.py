@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import constant_of
-from ..fusion.constant import add_initializer, fresh_name
+from ..graph_values import add_initializer, constant_of, fresh_name
 from ..scheme import QuantParams, Scheme
 from .plan import Plan
 from .windows import weight_rows

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..fusion import activation_of, constant_of
-from ..operators import get_operator
+from ..graph_values import constant_of
+from ..operators import activation_of, get_operator
 from ..operators.pointwise import PointwiseGroup, pointwise_groups
 from .exclusions import Exclude, Exclusions, refuse_unknown
 from .groups import ValueGroups

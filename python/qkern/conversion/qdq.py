@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion.constant import add_initializer, fresh_name, value_names
+from ..graph_values import add_initializer, fresh_name, value_names
 from ..scheme import QuantParams
 
 if TYPE_CHECKING:

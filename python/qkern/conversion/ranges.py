@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..fusion import activation_bounds, constant_of
+from ..graph_values import constant_of
+from ..operators import activation_bounds
 from ..scheme import QuantParams, Scheme, quant_params
 from .constants import quantize_constant
 from .plan import Plan

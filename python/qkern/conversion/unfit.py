@@ -31,7 +31,7 @@ import numpy as np
 
 from ..calibration import CalibrationTable, HistogramObserver
 from ..calibration.mse import expected_error
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..scheme import Scheme
 from .exclusions import Exclusions
 from .ranges import own_params, union

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import add_column_sums
-from ..fusion import constant_of
+from ..graph_values import constant_of
+from ..operators import get_operator
 from ..operators.window import window_of
 from ..program import Window
 from ..runtime.session import Execution
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Moments", "WeightRows", "moment_taps", "observe_moments", "weight_ratio", "weight_rows"]
 
 _POSITIONS = 256  # of a sample that covariances are taken from: windows that overlap say nearly the same
-_WITH_ROWS = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,8 @@ class WeightRows:
 def weight_rows(layer: Layer) -> WeightRows | None:
     """The rows of `layer`; None where it has no constant weight, or isn't a Conv, a Gemm or a MatMul by a matrix."""
     node = layer.node
-    if layer.weight is None or layer.weight_axis is None or node.op_type not in _WITH_ROWS:
+    operator = get_operator(node.op_type)
+    if layer.weight is None or layer.weight_axis is None or operator is None or not operator.has_weight_rows:
         return None
     weight = constant_of(node.inputs[layer.weight])
     if weight is None or (node.op_type != "Conv" and weight.ndim != 2):

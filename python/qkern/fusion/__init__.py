@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .activation import activation_bounds, activation_of
 from .affine import fold_affine
 from .batch_norm import fold_batch_norm
 from .clean import clean, complete_shapes, sweep
-from .constant import constant_of, integers_of
 from .fused import Fused
 from .matmul_add import merge_matmul_add
 from .pad import merge_pads
@@ -23,7 +21,7 @@ from .slices import merge_slices
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["PASSES", "Fused", "activation_bounds", "activation_of", "constant_of", "fuse", "integers_of"]
+__all__ = ["PASSES", "Fused", "fuse"]
 
 PASSES = (merge_slices, merge_matmul_add, merge_pads, fold_batch_norm, fold_affine, pool_means, merge_activations)
 

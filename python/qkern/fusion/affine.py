@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .constant import constant_of
+from ..graph_values import constant_of
 from .fused import Fused
 from .linear import channels_of, fold_into, linear_before, obstacle
 

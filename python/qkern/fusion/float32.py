@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .constant import fresh_name, value_names
+from ..graph_values import fresh_name, value_names
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..graph_values import constant_of
 from ..reference_list import unlisted
-from .constant import constant_of
 from .opset import opset_of
 from .sizes import check_sizes
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .constant import add_initializer, constant_of
+from ..graph_values import add_initializer, constant_of
+from ..operators import get_operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["channels_of", "constant_array", "fold_into", "linear_before", "obstacle"]
-
-_LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 # The bias (0.0 where there is none) -> the new one, one number per output channel.
 NewBias: TypeAlias = "Callable[[Any], Any]"
@@ -25,9 +24,10 @@ def linear_before(node: ir.Node, index: int = 0) -> ir.Node | None:
     """The linear node that writes input `index` of `node`, in the same graph."""
     value = node.inputs[index]
     producer = None if value is None else value.producer()
-    if producer is None or producer.domain != "" or producer.op_type not in _LINEAR or producer.graph is not node.graph:
+    if producer is None or producer.domain != "" or producer.graph is not node.graph:
         return None
-    return producer
+    operator = get_operator(producer.op_type)
+    return producer if operator is not None and operator.scales_by_output else None
 
 
 def channels_of(linear: ir.Node) -> int | None:

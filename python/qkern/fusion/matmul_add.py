@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .constant import add_initializer, constant_of
+from ..graph_values import add_initializer, constant_of
 from .fused import Fused
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .constant import add_initializer
+from ..graph_values import add_initializer
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .constant import value_names
+from ..graph_values import value_names
 from .old_node import OldNode
 from .opset_adapters import ADAPTERS
 

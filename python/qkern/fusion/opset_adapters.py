@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .constant import constant_of
+from ..graph_values import constant_of
 from .old_node import OldNode
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .activation import activation_bounds
-from .constant import constant_of, integers_of
+from ..graph_values import constant_of, integers_of
+from ..operators import activation_bounds
 from .fused import Fused
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .constant import fresh_name, integers_of
+from ..graph_values import fresh_name, integers_of
 from .fused import Fused
 
 if TYPE_CHECKING:

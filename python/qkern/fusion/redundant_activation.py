@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .activation import activation_bounds
-from .constant import add_initializer
+from ..graph_values import add_initializer
+from ..operators import activation_bounds
 from .fused import Fused
 
 if TYPE_CHECKING:

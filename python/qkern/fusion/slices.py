@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constant import add_initializer, integers_of
+from ..graph_values import add_initializer, integers_of
 from .fused import Fused
 
 if TYPE_CHECKING:

@@ -1,11 +1,12 @@
 """ONNX operators that qkern has kernels for: how each is quantized and lowered. One file per operator.
 
-window.py, weights.py, pools.py, unary.py, mover.py, elementwise.py, interpolation.py and pointwise.py are what several
-of them have in common.
+registry.py, activation.py, window.py, weights.py, pools.py, unary.py, mover.py, elementwise.py, interpolation.py and
+pointwise.py are what several of them have in common.
 """
 
 from __future__ import annotations
 
+from .activation import activation_bounds, activation_of
 from .add import Add
 from .average_pool import AveragePool
 from .batch_normalization import BatchNormalization
@@ -33,8 +34,9 @@ from .max import Max
 from .max_pool import MaxPool
 from .min import Min
 from .mul import Mul
-from .operator import NodeQuantization, Operator, Unsupported
+from .operator import NodeQuantization, Operator, QOperator, Unsupported
 from .pad import Pad
+from .registry import get_operator, register
 from .relu import Relu
 from .reshape import Reshape
 from .resize import Resize
@@ -48,7 +50,16 @@ from .tanh import Tanh
 from .transpose import Transpose
 from .unsqueeze import Unsqueeze
 
-__all__ = ["OPERATORS", "NodeQuantization", "Operator", "Unsupported", "get_operator"]
+__all__ = [
+    "OPERATORS",
+    "NodeQuantization",
+    "Operator",
+    "QOperator",
+    "Unsupported",
+    "activation_bounds",
+    "activation_of",
+    "get_operator",
+]
 
 OPERATORS: tuple[Operator, ...] = (
     Add(),
@@ -93,9 +104,4 @@ OPERATORS: tuple[Operator, ...] = (
     Unsqueeze(),
 )
 
-_BY_TYPE = {operator.op_type: operator for operator in OPERATORS}
-
-
-def get_operator(op_type: str) -> Operator | None:
-    """The operator called `op_type` in ONNX's own domain; None where there is none."""
-    return _BY_TYPE.get(op_type)
+register(OPERATORS)

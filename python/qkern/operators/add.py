@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..program import AddCodes, Lowering
 from .elementwise import Elementwise
-from .operator import NodeQuantization
+from .operator import NodeQuantization, QOperator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,6 +18,9 @@ class Add(Elementwise):
     """a + b, broadcast as NumPy does."""
 
     op_type = "Add"
+    qoperator = QOperator("com.microsoft", "QLinearAdd", ((0, 0), (3, 0)), 6)
+    absorbs_activation = True
+    keeps_channels = True
     operation = "add"
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..program import KERNEL_AXES, Call, Form, Lowering, PoolScales, Unsupported, Window
-from .operator import NodeQuantization, Operator
+from .operator import NodeQuantization, Operator, QOperator
 from .pools import counts, pool_window, scales, taps
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ class AveragePool(Operator):
     """The mean of each window; padding counts only with count_include_pad, what ceil_mode adds behind it never."""
 
     op_type = "AveragePool"
+    qoperator = QOperator("com.microsoft", "QLinearAveragePool", ((0, 0),), 3)
     attributes = ("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
+    keeps_channels = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         try:

@@ -26,6 +26,7 @@ class BatchNormalization(Operator):
 
     op_type = "BatchNormalization"
     attributes = ("epsilon", "momentum", "spatial", "training_mode")
+    absorbs_activation = True
 
     def lower(self, node: ir.Node, lowering: Lowering) -> None:
         if node.attributes.get_int("training_mode", 0) or any(output.name for output in node.outputs[1:]):

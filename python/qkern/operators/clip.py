@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fusion import activation_bounds
 from ..program import Clamped, Function, Lowering, Unsupported
+from .activation import activation_bounds
 from .unary import Unary
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import Convolution, Lowering, Unsupported
-from .operator import NodeQuantization, Operator
+from .operator import NodeQuantization, Operator, QOperator
 from .weights import int8_layer, output_arguments
 from .window import obstacle, window_of
 
@@ -24,7 +24,11 @@ class Conv(Operator):
     """x (batch, channels, spatial...), weight (out, channels / group, kernel...), bias (out)."""
 
     op_type = "Conv"
+    qoperator = QOperator("", "QLinearConv", ((0, 0), (3, 0)), 6, bias=8)
     attributes = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+    absorbs_activation = True
+    scales_by_output = True
+    has_weight_rows = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         weight = node.inputs[1]

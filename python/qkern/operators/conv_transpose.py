@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import Call, Form, Lowering, Unsupported
 from .operator import NodeQuantization, Operator
 from .weights import int8_layer, output_arguments
@@ -40,6 +40,8 @@ class ConvTranspose(Operator):
 
     op_type = "ConvTranspose"
     attributes = ("auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides")
+    absorbs_activation = True
+    scales_by_output = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         weight = constant_of(node.inputs[1])

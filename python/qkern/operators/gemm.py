@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import FullyConnected, Lowering, Unsupported
-from .operator import NodeQuantization, Operator
+from .operator import NodeQuantization, Operator, QOperator
 from .weights import int8_layer, output_arguments
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ class Gemm(Operator):
     """x (rows, depth), weight (depth, cols) or, with transB, (cols, depth), bias (cols)."""
 
     op_type = "Gemm"
+    qoperator = QOperator("com.microsoft", "QGemm", ((0, 0), (3, 0)), 7, bias=6)
     attributes = ("alpha", "beta", "transA", "transB")
+    absorbs_activation = True
+    scales_by_output = True
+    has_weight_rows = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         reason = _obstacle(node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..program import GlobalAverage, Lowering, Unsupported
-from .operator import NodeQuantization, Operator
+from .operator import NodeQuantization, Operator, QOperator
 from .pools import global_obstacle, scales
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ class GlobalAveragePool(Operator):
     """The mean over all spatial axes, which keep size 1."""
 
     op_type = "GlobalAveragePool"
+    qoperator = QOperator("com.microsoft", "QLinearGlobalAveragePool", ((0, 0),), 3)
+    keeps_channels = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         return global_obstacle(node) or NodeQuantization((0,))

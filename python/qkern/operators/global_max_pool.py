@@ -19,6 +19,7 @@ class GlobalMaxPool(Operator):
     """The largest number over all spatial axes, which keep size 1: codes keep their order, so the scale stays."""
 
     op_type = "GlobalMaxPool"
+    keeps_channels = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         return global_obstacle(node) or NodeQuantization((0,), shares_params=True)

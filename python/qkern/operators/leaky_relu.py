@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..program import Function
+from .operator import QOperator
 from .unary import Unary
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class LeakyRelu(Unary):
     """x where x >= 0, alpha x elsewhere."""
 
     op_type = "LeakyRelu"
+    qoperator = QOperator("com.microsoft", "QLinearLeakyRelu", ((0, 0),), 3)
     attributes = ("alpha",)
 
     def function(self, node: ir.Node) -> Function:

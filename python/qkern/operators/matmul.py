@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import Call, Form, FullyConnected, Lowering, Quantized, Unsupported
 from ..scheme import QuantParams
-from .operator import NodeQuantization, Operator
+from .operator import NodeQuantization, Operator, QOperator
 from .weights import int8_layer, output_arguments
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ class MatMul(Operator):
     """a (..., rows, depth) times b (..., depth, cols), as np.matmul."""
 
     op_type = "MatMul"
+    qoperator = QOperator("", "QLinearMatMul", ((0, -2), (3, -1)), 6)
+    absorbs_activation = True
+    has_weight_rows = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         b = node.inputs[1]

@@ -26,6 +26,7 @@ class MaxPool(Operator):
 
     op_type = "MaxPool"
     attributes = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
+    keeps_channels = True
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         if _has_indices(node):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..program import Lowering, Quantized
 from .elementwise import Elementwise
-from .operator import NodeQuantization
+from .operator import NodeQuantization, QOperator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,6 +24,7 @@ class Mul(Elementwise):
     """a * b, broadcast as NumPy does."""
 
     op_type = "Mul"
+    qoperator = QOperator("com.microsoft", "QLinearMul", ((0, 0), (3, 0)), 6)
     operation = "multiply"
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["NodeQuantization", "Operator", "Unsupported"]
+__all__ = ["NodeQuantization", "Operator", "QOperator", "Unsupported"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,18 @@ class NodeQuantization:
     sums: bool = False
 
 
+@dataclass(frozen=True)
+class QOperator:
+    """`inputs`: index of each tensor, whose scale and zero point follow it, and the axis of a scale that isn't one
+    number. `output`: index of the result's scale. `bias`: index of an int32 bias, scale the product of the others'."""
+
+    domain: str
+    op_type: str
+    inputs: tuple[tuple[int, int], ...]
+    output: int
+    bias: int | None = None
+
+
 class Operator:
     """Base of the operators: quantizes nothing; `lower` has to be written.
 
@@ -48,6 +60,11 @@ class Operator:
 
     op_type: str
     attributes: tuple[str, ...] = ()
+    absorbs_activation = False  # a Relu or Clip behind it can be its own clamp
+    scales_by_output = False  # weight and bias (inputs 1, 2) can take up a factor and an addend per output channel
+    has_weight_rows = False  # the weight has a row of numbers per output channel, which clipping and rounding go by
+    keeps_channels = False  # channel i of the result depends on channel i of every input, in proportion
+    qoperator: QOperator | None = None  # the one node on codes that stands for it between Q/DQ nodes
 
     def obstacle(self, node: ir.Node) -> str:
         """Why no kernel can compute `node`, whatever its inputs are; "" where there is no such reason."""

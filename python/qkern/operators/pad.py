@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..fusion import constant_of, integers_of
+from ..graph_values import constant_of, integers_of
 from ..program import Call, PadByCopies, PadWith, Unsupported, axis_in
 from .mover import Mover, filling
 from .operator import NodeQuantization

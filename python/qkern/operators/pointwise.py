@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import activation_of, constant_of
+from ..graph_values import constant_of
+from .activation import activation_of
 from .operator import Operator
+from .registry import get_operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -88,8 +90,6 @@ def pointwise_groups(graph: ir.Graph, source_of: SourceOf = lambda value: value)
 
 
 def _operator(node: ir.Node) -> Operator:
-    from . import get_operator
-
     operator = get_operator(node.op_type)
     assert operator is not None
     return operator
@@ -98,8 +98,6 @@ def _operator(node: ir.Node) -> Operator:
 def _fits(node: ir.Node) -> bool:
     """Whether `node` computes each float from those in its place, in tensors of one rank, and from constant numbers."""
     import onnx_ir as ir
-
-    from . import get_operator
 
     operator = get_operator(node.op_type) if node.domain == "" else None
     if operator is None or not operator.is_pointwise(node) or operator.obstacle(node):

@@ -11,3 +11,4 @@ class Relu(Clip):
     """max(x, 0)."""
 
     op_type = "Relu"
+    keeps_channels = True

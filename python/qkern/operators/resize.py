@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import Call, Form, Lowering, Unsupported, axis_in, moved
 from .interpolation import COORDINATES, NEAREST, Coordinates, cubic, linear, nearest
 from .mover import Mover, filling

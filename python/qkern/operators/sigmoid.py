@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..program import Function
+from .operator import QOperator
 from .unary import Unary
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Sigmoid(Unary):
     """1 / (1 + exp(-x))."""
 
     op_type = "Sigmoid"
+    qoperator = QOperator("com.microsoft", "QLinearSigmoid", ((0, 0),), 3)
 
     def function(self, node: ir.Node) -> Function:
         return _sigmoid

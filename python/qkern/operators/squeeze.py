@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fusion import integers_of
+from ..graph_values import integers_of
 from ..program import Call, Squeezed, Unsupported
 from .mover import Mover
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..program import Destination, Lowering, Quantized
 from ..scheme import QuantParams
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..fusion import constant_of
+from ..graph_values import constant_of
 from ..scheme import QuantParams
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..fusion import activation_bounds, activation_of, constant_of
-from ..operators import get_operator
+from ..graph_values import constant_of
+from ..operators import activation_bounds, activation_of, get_operator
 from ..program import (
     CODES,
     Call,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fusion import constant_of
+from ..graph_values import constant_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from qkern.fusion import activation_bounds, activation_of
+from qkern.operators import activation_bounds, activation_of
 
 
 def model_of(body: str, outputs: str = "float[N,5] y", opset: int = 17, **arrays: np.ndarray) -> ir.Model:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .constant import constant_of
+from ..graph_values import constant_of
+from .registry import get_operator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["ABSORBING", "activation_bounds", "activation_of"]
+__all__ = ["activation_bounds", "activation_of"]
 
-ABSORBING = frozenset({"Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"})
 _DEFAULT_BOUNDS = (-math.inf, math.inf)
 
 
 def activation_of(value: ir.Value) -> ir.Node | None:
-    """The Relu or Clip (constant bounds) that is the only reader of `value`, which an operator of `ABSORBING` writes.
+    """The Relu or Clip (constant bounds) that is the only reader of `value`, which an operator writes that
+    `absorbs_activation`.
 
     None where there is no such node, or where `value` is an output of the graph as well.
     """
     producer = value.producer()
-    if producer is None or producer.domain != "" or producer.op_type not in ABSORBING or value.is_graph_output():
+    if producer is None or producer.domain != "" or value.is_graph_output():
+        return None
+    operator = get_operator(producer.op_type)
+    if operator is None or not operator.absorbs_activation:
         return None
     uses = tuple(value.uses())
     if len(uses) != 1 or uses[0].idx != 0:
