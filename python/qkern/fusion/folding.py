@@ -77,7 +77,7 @@ def _infer_quantization(node: ir.Node) -> bool:
         return False
     written = codes if node.op_type == "QuantizeLinear" else ir.DataType.FLOAT
     assert written is not None
-    output.type, output.shape = ir.TensorType(written), x.shape
+    output.type, output.shape = ir.TensorType(written), x.shape.copy()
     return True
 
 
