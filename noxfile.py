@@ -99,6 +99,33 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def tsan(session: nox.Session) -> None:
+    """What threads share, under ThreadSanitizer: the pool from C++, then the tests of threads. Linux, with GCC."""
+    fixed = ["setarch", "-R"]  # addresses where older ThreadSanitizers expect them
+    build, sources = ROOT / "build" / "tsan", sorted(map(str, (ROOT / "csrc" / "threading").glob("*.cc")))
+    build.mkdir(parents=True, exist_ok=True)
+    flags = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-pthread", f"-I{ROOT / 'csrc'}"]
+    program = ["tests/threading/pool_program.cc", *sources, "-o", str(build / "pool_program")]
+    session.run("g++", *flags, *program, external=True)
+    session.run(*fixed, str(build / "pool_program"), "50", external=True)
+    session.install(
+        "-Cbuild-dir=build/tsan/package",
+        "-Ccmake.build-type=RelWithDebInfo",
+        "-Ccmake.define.QKERN_SANITIZE_THREADS=ON",
+        ".[onnx,test]",
+    )
+    library = subprocess.check_output(["g++", "-print-file-name=libtsan.so"], text=True).strip()
+    options = {"exitcode": "66", "die_after_fork": "0", "suppressions": str(ROOT / "tests" / "threading" / "tsan.supp")}
+    env = {
+        "LD_PRELOAD": str(Path(library).resolve()),
+        "TSAN_OPTIONS": ":".join(f"{name}={value}" for name, value in options.items()),
+        "OPENBLAS_NUM_THREADS": "1",  # not instrumented
+    }
+    tests = session.posargs or ["tests/threading", "tests/runtime/test_threads_at_once.py", "-k", "not scalar"]
+    session.run(*fixed, "python", "-m", "pytest", *tests, env=env, external=True)
+
+
+@nox.session
 def evex(session: nox.Session) -> None:
     """Kernel tests of the avx_vnni tier on a processor that has its instruction in AVX-512's encoding only."""
     if "avx_vnni" in cpu_flags():

@@ -42,6 +42,52 @@ std::int32_t* scratch(tensor::Scratch name, Index count) {
   return static_cast<std::int32_t*>(tensor::scratch(name, static_cast<std::size_t>(count) * sizeof(std::int32_t)));
 }
 
+// How threads share a product: blocks of tiles by panels, numbered down the rows first, so that what a thread claims next needs the
+// same panels (docs/decisions/0042-blocks-of-products.md).
+class Blocks {
+ public:
+  Blocks(const PackedWeights& weights, const Lhs& lhs, Index rows) : rows_(rows), panels_(weights.panels()) {
+    const GemmKernels& kernels = weights.kernels();
+    const Index tiles = divide_up(rows, kernels.rows);
+    const Index depth = std::max(weights.depth(), Index{1}), tile_rows = divide_up(rows, tiles), panel_cols = divide_up(weights.cols(), panels_);
+    // Where the driver copies each row into the kernel's form, it does so for every block.
+    const bool copies = kernels.lhs_element_size == 2 && !lhs.is_wide;
+    const Index least_panels = copies ? std::min(divide_up(enough_cols, kernels.cols), panels_) : 1;
+    const auto work_of = [&](Index block_tiles, Index block_panels) {
+      return divide_up(block_tiles * tile_rows * block_panels * panel_cols * depth, products_per_unit);
+    };
+    Index block_tiles = 1, block_panels = panels_;
+    if (tiles < panels_) block_tiles = tiles, block_panels = least_panels;
+    if (work_of(block_tiles, block_panels) > threading::chunk_work) {
+      block_tiles = std::min(tiles, enough_tiles);
+      block_panels = std::clamp(threading::chunk_work / std::max(work_of(block_tiles, 1), Index{1}), least_panels, panels_);
+    }
+    work_ = work_of(block_tiles, block_panels);
+    block_rows_ = block_tiles * kernels.rows, block_panels_ = block_panels;
+    down_ = divide_up(rows, block_rows_);
+  }
+
+  Index count() const { return down_ * divide_up(panels_, block_panels_); }
+  Index work() const { return work_; }
+
+  // run(rows, panels) for what blocks [begin, end) cover, in as few rectangles as there are.
+  template <class Run>
+  void each_rectangle(Index begin, Index end, const Run& run) const {
+    while (begin < end) {
+      const Index first = begin / down_, row = begin % down_;
+      const Index whole = row == 0 ? (end - begin) / down_ : 0, down = whole > 0 ? down_ : std::min(end - begin, down_ - row);
+      const Index across = std::max(whole, Index{1});
+      run(Range{row * block_rows_, std::min((row + down) * block_rows_, rows_)},
+          Range{first * block_panels_, std::min((first + across) * block_panels_, panels_)});
+      begin += across * down;
+    }
+  }
+
+ private:
+  static constexpr Index enough_cols = 64, enough_tiles = 4;
+  Index rows_, panels_, block_rows_, block_panels_, down_, work_;
+};
+
 }  // namespace
 
 std::vector<std::int32_t> column_offsets(const PackedWeights& weights, bool lhs_signed, std::int32_t lhs_zero) {
@@ -88,29 +134,25 @@ void correct(const PackedWeights& weights, const Lhs& lhs, Index rows, ZeroPoint
 
 void run(const PackedWeights& weights, const Lhs& lhs, const Epilogue& epilogue, Index rows, const CodeFinisher* finish) {
   const GemmKernels& kernels = weights.kernels();
-  const Index row_tiles = divide_up(rows, kernels.rows), panels = weights.panels(), cols = weights.cols();
-  if (row_tiles == 0 || panels == 0) return;
-  const Index depth = std::max(weights.depth(), Index{1});
+  const Index panels = weights.panels(), cols = weights.cols();
+  if (rows == 0 || panels == 0) return;
   const Rhs rhs = weights.rhs();
-  const auto run_block = [&](Range block_rows, Range block_panels) {
-    kernels.run(lhs, rhs, epilogue, block_rows, block_panels);
-    if (finish == nullptr) return;
-    const Range block_cols{block_panels.begin * kernels.cols, std::min(block_panels.end * kernels.cols, cols)};
-    auto* const out = static_cast<unsigned char*>(epilogue.out) + block_rows.begin * epilogue.row_stride + block_cols.begin;
-    (*finish)(out, epilogue.row_stride, block_rows.end - block_rows.begin, block_cols.end - block_cols.begin);
+  const auto run_rectangle = [&](Range of_rows, Range of_panels) {
+    if (finish == nullptr) return kernels.run(lhs, rhs, epilogue, of_rows, of_panels);
+    const Range of_cols{of_panels.begin * kernels.cols, std::min(of_panels.end * kernels.cols, cols)};
+    const Index width = of_cols.end - of_cols.begin, most = std::max(CodeFinisher::block_bytes / (kernels.rows * width), Index{4}) * kernels.rows;
+    for (Index row = of_rows.begin; row < of_rows.end; row += most) {
+      const Index end = std::min(row + most, of_rows.end);
+      kernels.run(lhs, rhs, epilogue, {row, end}, of_panels);
+      (*finish)(static_cast<unsigned char*>(epilogue.out) + row * epilogue.row_stride + of_cols.begin, epilogue.row_stride, end - row, width);
+    }
   };
-  if (row_tiles >= panels) {
-    const Index most = finish == nullptr ? row_tiles : std::max(CodeFinisher::block_bytes / (kernels.rows * cols), Index{4});
-    threading::parallel_for(row_tiles, divide_up(divide_up(rows, row_tiles) * cols * depth, products_per_unit), [&](Index begin, Index end) {
-      for (Index tile = begin; tile < end; tile += most) {
-        run_block({tile * kernels.rows, std::min(std::min(tile + most, end) * kernels.rows, rows)}, {0, panels});
-      }
-    });
-  } else {
-    threading::parallel_for(panels, divide_up(divide_up(cols, panels) * rows * depth, products_per_unit), [&](Index begin, Index end) {
-      run_block({0, rows}, {begin, end});
-    });
+  const double products = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(weights.depth());
+  if (products < static_cast<double>(products_per_unit * threading::worth_a_thread)) {  // small: no division by the sizes of blocks
+    return run_rectangle({0, rows}, {0, panels});
   }
+  const Blocks blocks(weights, lhs, rows);
+  threading::parallel_for(blocks.count(), blocks.work(), [&](Index begin, Index end) { blocks.each_rectangle(begin, end, run_rectangle); });
 }
 
 }  // namespace qkern::gemm

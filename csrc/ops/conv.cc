@@ -103,8 +103,9 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFin
       route_->run({prepared, plan.window, lhs, to, plan.plane_rows, finish});
     }
   };
-  // Whole planes to each thread where there are enough; else the threads share each plane.
-  if (plan.planes >= 2 * threading::num_threads()) threading::parallel_for(plan.planes, route_->work(plan.plane_rows), run_planes);
+  // Whole planes to each thread where there are enough, and none takes much longer than a chunk; else the threads share each plane.
+  const Index work = route_->work(plan.plane_rows);
+  if (work <= 2 * threading::chunk_work && plan.planes >= 2 * threading::num_threads()) threading::parallel_for(plan.planes, work, run_planes);
   else run_planes(0, plan.planes);
 
   if (transposes) to_channels_first(pixels_last, plan.batch, out_channels_, rows / plan.batch, size, y);

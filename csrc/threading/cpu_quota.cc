@@ -87,6 +87,11 @@ int usable_processors() {
 }
 
 std::optional<double> cpu_quota(const std::string& root) {
+  std::vector<std::string> mounts;
+  std::ifstream mountinfo(root + "/proc/self/mountinfo");
+  for (std::string line; std::getline(mountinfo, line);) {
+    if (line.find(" - cgroup") != std::string::npos) mounts.push_back(line);
+  }
   std::optional<double> least;
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {  // hierarchy:controllers:group
@@ -95,8 +100,7 @@ std::optional<double> cpu_quota(const std::string& root) {
     const std::string controllers = line.substr(first + 1, last - first - 1);
     const bool second = controllers.empty() && line.compare(0, first, "0") == 0;
     if (!second && !holds(split(controllers, ','), "cpu")) continue;
-    std::ifstream mounts(root + "/proc/self/mountinfo");
-    for (std::string entry; std::getline(mounts, entry);) {
+    for (const std::string& entry : mounts) {
       const auto mount = mount_of(entry, second);
       if (!mount) continue;
       if (const auto quota = least_quota(root, *mount, line.substr(last + 1), second); quota && (!least || *quota < *least)) least = quota;
