@@ -6,7 +6,6 @@ tier gives the same bits, so the choice matters for speed and for tests only.
 
 from __future__ import annotations
 
-from bisect import insort
 from itertools import count
 from types import TracebackType
 
@@ -47,7 +46,8 @@ class use:
 
     def __enter__(self) -> None:
         with _access:
-            insort(_entered, self, key=lambda each: each._number)
+            _entered.append(self)
+            _entered.sort(key=lambda each: each._number)  # another thread's may have been made before and entered after
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
