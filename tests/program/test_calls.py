@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 import qkern
 from qkern import _core, operators, program
-from qkern.operators import average_pool, batch_normalization, cast, conv_transpose, lp_pool, matmul, max_pool, resize
+from qkern.operators import (
+    average_pool,
+    batch_normalization,
+    cast,
+    conv_transpose,
+    expand,
+    gather,
+    lp_pool,
+    matmul,
+    max_pool,
+    resize,
+    split,
+    tile,
+)
 from qkern.operators import softmax as softmax_file
 from qkern.operators.interpolation import Coordinates
 from qkern.program import Call, Form, Window
@@ -153,6 +166,25 @@ EXAMPLES = {
     "sliced": Example(program.Sliced((slice(None), slice(4, None, -2), slice(1, -1), slice(None))), (QIMAGE,)),
     "sliced rows": Example(program.Sliced((slice(1, None), slice(None))), (floats(4, 3),)),
     "sliced to nothing": Example(program.Sliced((slice(3, 2), slice(None))), (floats(4, 3),)),
+    "broadcast": Example(expand._Expanded((2, 1, 4, 1)), (floats(3, 1, 5),)),
+    "broadcast codes": Example(expand._Expanded((6, 1)), (codes(2, 1, 5),)),
+    "broadcast to itself": Example(expand._Expanded((1,)), (np.arange(6).reshape(2, 3),)),
+    "broadcast nothing": Example(expand._Expanded((0, 1)), (floats(1, 3),)),
+    "broadcast a number": Example(expand._Expanded((2, 3)), (np.array(1.5),)),
+    "tiled": Example(tile._Tiled((2, 1, 3)), (floats(2, 3, 5),)),
+    "tiled samples": Example(tile._Tiled((1, 2)), (codes(3, 5),)),
+    "tiled into itself": Example(tile._Tiled((1, 1)), (floats(2, 3),)),
+    "tiled away": Example(tile._Tiled((2, 0)), (floats(2, 3),)),
+    "part": Example(split._Part(3, 1, 2, (1, 2)), (QIMAGE,)),
+    "part of samples": Example(split._Part(0, 1, 2, None), (np.arange(20).reshape(4, 5),)),
+    "shorter part": Example(split._Part(1, 2, 3, None, True), (floats(2, 5),)),
+    "part of nothing": Example(split._Part(1, 0, 2, (0, 5)), (floats(2, 5),)),
+    "gathered": Example(gather._Gathered(1, np.array([[2, -1], [0, 0]])), (QIMAGE,)),
+    "gathered last": Example(gather._Gathered(1, np.array([4, -5, 1])), (np.arange(10).reshape(2, 5),)),
+    "gathered one": Example(gather._Gathered(0, np.array(-1)), (floats(3),)),
+    "gathered none": Example(gather._Gathered(0, np.zeros((2, 0), np.int64)), (floats(3, 2),), native=False),
+    "gathered from nothing": Example(gather._Gathered(1, np.array([1])), (floats(0, 2),)),
+    "gathered by": Example(gather._Gathered(1, None), (floats(2, 3, 4), np.array([[-3, 2]], np.int32)), native=False),
     "pixel shuffle": Example(program.PixelShuffle(2, False), (codes(2, 12, 3, 5),)),
     "pixel shuffle by columns": Example(program.PixelShuffle(2, True), (floats(2, 12, 3, 5),)),
     "concatenate": Example(program.Concatenate(1), (QIMAGE, QIMAGE[:, :2], QIMAGE[:, :0])),

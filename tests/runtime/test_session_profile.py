@@ -71,10 +71,11 @@ def test_products_of_activations_and_foreign_steps():
 
 def test_several_outputs_sequences_and_no_steps_at_all():
     proto = graph(
-        """(float[4, 3] x) => (float[2, 3] y, float[2, 3] z)
-        { y, z = Split<axis=0>(x) }"""
+        """(float[4, 3] x, int64[1] k) => (float[2, 3] y, int64[2, 3] z)
+        { y, z = TopK<axis=0>(x, k) }"""
     )
-    [*_, step] = qkern.Session(proto).profile({"x": np.ones((4, 3), "f")}, seconds=0).steps
+    feeds = {"x": np.ones((4, 3), "f"), "k": np.array([2])}
+    [*_, step] = qkern.Session(proto).profile(feeds, seconds=0).steps
     assert [each.shape for each in step.outputs] == [(2, 3), (2, 3)]
     empty = graph("(float[2] x) => (float[2] x) {}")
     profile = qkern.Session(empty).profile({"x": np.ones(2, "f")}, seconds=0)

@@ -202,7 +202,7 @@ def _examine(node: ir.Node, excluded: Exclusions, plan: Plan) -> Layer | str:
     if activation is not None and {activation.name, activation.op_type} & excluded.nodes.keys():
         activation = None
     if how.shares_params:
-        outputs = tuple(node.outputs)
+        outputs = tuple(output for output in node.outputs if output.name)
     else:
         outputs = (node.outputs[0] if activation is None else activation.outputs[0],)
     bias = how.bias
@@ -224,7 +224,7 @@ def _obstacle(node: ir.Node, how: NodeQuantization, activations: tuple[int, ...]
     if any(value is None for value in inputs):
         return "an input is missing"
     values = [value for value in inputs if value is not None]
-    if how.shares_params and any(output.dtype != values[0].dtype for output in node.outputs):
+    if how.shares_params and any(output.name and output.dtype != values[0].dtype for output in node.outputs):
         return "not every output has the type of the input"
     if weight is not None and how.weight_axis is not None and not -weight.ndim <= how.weight_axis < weight.ndim:
         return f"its weight has shape {weight.shape}"

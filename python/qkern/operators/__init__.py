@@ -19,7 +19,9 @@ from .depth_to_space import DepthToSpace
 from .div import Div
 from .elu import Elu
 from .erf import Erf
+from .expand import Expand
 from .flatten import Flatten
+from .gather import Gather
 from .gelu import Gelu
 from .gemm import Gemm
 from .global_average_pool import GlobalAveragePool
@@ -27,6 +29,7 @@ from .global_lp_pool import GlobalLpPool
 from .global_max_pool import GlobalMaxPool
 from .hard_sigmoid import HardSigmoid
 from .hard_swish import HardSwish
+from .identity import Identity
 from .leaky_relu import LeakyRelu
 from .lp_pool import LpPool
 from .matmul import MatMul
@@ -44,9 +47,11 @@ from .sigmoid import Sigmoid
 from .slice import Slice
 from .softmax import Softmax
 from .softplus import Softplus
+from .split import Split
 from .squeeze import Squeeze
 from .sub import Sub
 from .tanh import Tanh
+from .tile import Tile
 from .transpose import Transpose
 from .unsqueeze import Unsqueeze
 
@@ -74,7 +79,9 @@ OPERATORS: tuple[Operator, ...] = (
     Div(),
     Elu(),
     Erf(),
+    Expand(),
     Flatten(),
+    Gather(),
     Gelu(),
     Gemm(),
     GlobalAveragePool(),
@@ -82,6 +89,7 @@ OPERATORS: tuple[Operator, ...] = (
     GlobalMaxPool(),
     HardSigmoid(),
     HardSwish(),
+    Identity(),
     LeakyRelu(),
     LpPool(),
     MatMul(),
@@ -97,9 +105,11 @@ OPERATORS: tuple[Operator, ...] = (
     Slice(),
     Softmax(),
     Softplus(),
+    Split(),
     Squeeze(),
     Sub(),
     Tanh(),
+    Tile(),
     Transpose(),
     Unsqueeze(),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from ..program import Call, Lowering, Unsupported
+from ..program import Call, Destination, Lowering, Slot, Unsupported
 from .operator import NodeQuantization, Operator
 
 if TYPE_CHECKING:
@@ -19,14 +19,23 @@ __all__ = ["Mover", "filling"]
 
 
 class Mover(Operator):
-    """Base of the operators that move the numbers of input 0; their other inputs are constant."""
+    """Base of the operators that move the numbers of input 0; their other inputs are constant, unless `others` says
+    so."""
 
     keeps_layout = False  # True: `move` can work on images stored channels last
 
     def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         """The call on an array with `rank` axes in that order, of codes with `params` or of plain numbers. Raises
         `Unsupported`."""
-        raise NotImplementedError
+        return self.move_to(node, 0, rank, params, channels_last)
+
+    def move_to(self, node: ir.Node, output: int, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
+        """As `move`, for one of several outputs."""
+        return self.move(node, rank, params, channels_last)
+
+    def others(self, node: ir.Node, lowering: Lowering) -> list[Slot]:
+        """What the call reads behind input 0."""
+        return []
 
     def quantization(self, node: ir.Node) -> NodeQuantization | str:
         x = node.inputs[0]
@@ -42,22 +51,33 @@ class Mover(Operator):
         x = node.inputs[0]
         assert x is not None
         rank = lowering.rank(x)
-        codes, to = lowering.codes(x), lowering.destination(node, absorb=False)
         channels_last = self.keeps_layout and rank > 2 and lowering.channels_last(x)
+        for number, output in enumerate(node.outputs):
+            if output.name:
+                self._lower_output(node, number, x, rank, channels_last, lowering)
+
+    def _lower_output(
+        self, node: ir.Node, number: int, x: ir.Value, rank: int, channels_last: bool, lowering: Lowering
+    ) -> None:
+        codes, to = lowering.codes(x), lowering.destination(node, number, absorb=False)
+        keeps_codes = codes is not None and to.params is not None and to.params.same_as(codes.params)
+        params = codes.params if codes is not None and keeps_codes else None
+        call = self.move_to(node, number, rank, params, channels_last)
         how: dict[str, Any] = {"channels_last": channels_last}
-        if codes is not None and to.params is not None and to.params.same_as(codes.params):
-            call = self.move(node, rank, codes.params, channels_last)
-            lowering.add(node, call, [lowering.read_codes(codes, channels_last=channels_last)], to, **how)
-        elif lowering.is_codes(x):  # integers of the graph itself: what a Pad adds is a code as well
-            call = self.move(node, rank, None, channels_last)
-            lowering.add(node, call, [lowering.read(x, channels_last=channels_last)], kind="int8", **how)
-        elif x.is_graph_input() and all(use.node.op_type == "QuantizeLinear" for use in node.outputs[0].uses()):
-            call = self.move(node, rank, None, channels_last)
-            source = lowering.read(x, channels_last=channels_last)
-            lowering.add(node, call, [source], kind="convert", reason="an input that is quantized next", **how)
+        if codes is not None and keeps_codes:
+            source = lowering.read_codes(codes, channels_last=channels_last)
         else:
-            call = self.move(node, rank, None, channels_last)
-            lowering.add_float(node, call, [lowering.read(x, channels_last=channels_last)], to, **how)
+            source = lowering.read(x, channels_last=channels_last)
+        slots = [source, *self.others(node, lowering)]
+        if keeps_codes:
+            lowering.add(node, call, slots, to, **how)
+        elif lowering.is_codes(x):  # integers of the graph itself: what a Pad adds is a code as well
+            lowering.add(node, call, slots, Destination(to.value), kind="int8", **how)
+        elif x.is_graph_input() and {use.node.op_type for use in to.value.uses()} == {"QuantizeLinear"}:
+            reason = "an input that is quantized next"
+            lowering.add(node, call, slots, Destination(to.value), kind="convert", reason=reason, **how)
+        else:
+            lowering.add_float(node, call, slots, to, **how)
 
 
 def filling(number: Any, dtype: np.dtype[Any], params: QuantParams | None) -> Any:

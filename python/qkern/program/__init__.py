@@ -34,6 +34,7 @@ from .moves import (
     Reshaped,
     Sliced,
     Squeezed,
+    Strided,
     Transposed,
     axis_in,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Slot",
     "Squeezed",
     "Step",
+    "Strided",
     "Transposed",
     "Unsupported",
     "Window",

@@ -81,8 +81,8 @@ class Lowering(Protocol):
     def table_of(self, codes: ir.Value) -> tuple[ir.Value, NDArray[Any]] | None:
         """Where `codes` are a function of other codes, those and its 256 entries."""
 
-    def destination(self, node: ir.Node, *, absorb: bool = True) -> Destination:
-        """Where output 0 of `node` goes; without `absorb` an activation behind it is a step of its own."""
+    def destination(self, node: ir.Node, output: int = 0, *, absorb: bool = True) -> Destination:
+        """Where that output of `node` goes; without `absorb` an activation behind it is a step of its own."""
 
     def channels_last(self, *values: ir.Value | None) -> bool:
         """Whether a step that works in any order of axes should read `values` channels last: one of them is stored

@@ -26,6 +26,7 @@ __all__ = [
     "Reshaped",
     "Sliced",
     "Squeezed",
+    "Strided",
     "Transposed",
     "axis_in",
 ]
@@ -126,7 +127,7 @@ class ExpandDims(_View):
         return tuple(1 if axis in new else next(old) for axis in range(rank))
 
 
-class _Strided(Call):
+class Strided(Call):
     """What a view of strided memory shows, copied."""
 
     def view(self, x: _Array) -> _Array:
@@ -171,7 +172,7 @@ def _contiguous(x: Form) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Transposed(_Strided):
+class Transposed(Strided):
     """The axes in the order `perm`."""
 
     perm: tuple[int, ...]
@@ -189,7 +190,7 @@ class Transposed(_Strided):
 
 
 @dataclass(frozen=True)
-class ChangeLayout(_Strided):
+class ChangeLayout(Strided):
     """[batch, channels, spatial...] to [batch, spatial..., channels], or back."""
 
     channels_last: bool
@@ -217,7 +218,7 @@ class ChangeLayout(_Strided):
 
 
 @dataclass(frozen=True)
-class Sliced(_Strided):
+class Sliced(Strided):
     """The parts of every axis that `where` names."""
 
     where: tuple[slice, ...]
@@ -233,7 +234,7 @@ class Sliced(_Strided):
 
 
 @dataclass(frozen=True)
-class PixelShuffle(_Strided):
+class PixelShuffle(Strided):
     """Channels of channels-first images into blocks of pixels, `columns` (CRD) or depth (DCR) first."""
 
     block: int

@@ -98,8 +98,8 @@ class Builder(Receiver):
     def table_of(self, codes: ir.Value) -> tuple[ir.Value, NDArray[Any]] | None:
         return self._tables.get(codes)
 
-    def destination(self, node: ir.Node, *, absorb: bool = True) -> Destination:
-        value, activation, low, high = node.outputs[0], None, -math.inf, math.inf
+    def destination(self, node: ir.Node, output: int = 0, *, absorb: bool = True) -> Destination:
+        value, activation, low, high = node.outputs[output], None, -math.inf, math.inf
         if absorb and value.name not in self._observed:
             activation = activation_of(value)
             bounds = activation_bounds(activation) if activation is not None else None
