@@ -49,8 +49,9 @@ def sweep(model: ir.Model) -> None:
 
 def complete_shapes(model: ir.Model) -> None:
     """`infer_shapes`, where anything isn't known yet: folding has inferred what one node at a time tells."""
-    if are_known(model):
-        check_all_sizes(model)
+    graphs = tuple(model.graphs())
+    if are_known(graphs):
+        check_all_sizes(graphs)
     else:
         infer_shapes(model)
 
@@ -61,7 +62,7 @@ def infer_shapes(model: ir.Model) -> None:
     import onnx_ir.passes.common as common
 
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    check_all_sizes(model)
+    check_all_sizes(model.graphs())
 
 
 def _is_sorted(graph: ir.Graph) -> bool:

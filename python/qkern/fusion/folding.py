@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,19 +32,19 @@ def fold_constants(model: ir.Model) -> None:
 
     class Folding(FoldConstantsPass):
         def visit_node(self, node: ir.Node, root: Any) -> None:
-            check_sizes(node)
+            check_sizes(node)  # before the shape inference of this node, which may end the process
             replaced = any(self._state.get_sym_value(value) is not None for value in node.inputs)
             if replaced or not _infer_quantization(node):  # those that it infers aren't folded
                 super().visit_node(node, root)
 
         def process_node(self, node: ir.Node, *args: Any, **named: Any) -> Any:
-            check_sizes(node)  # before the shape inference of this node, which may end the process
             try:
                 return super().process_node(node, *args, **named)
             except RuntimeError:  # one of its rules doesn't know this form of the operator
                 return None
 
-    casts = _attributes_of_casts(model)
+    before = [node for graph in model.graphs() for node in graph if node.op_type in ("CastLike", "SplitToSequence")]
+    casts = {node.outputs[0].name: dict(node.attributes) for node in before if node.op_type == "CastLike"}
     opsets = dict(model.opset_imports)
     fold = Folding(
         shape_inference=True,
@@ -53,9 +54,8 @@ def fold_constants(model: ir.Model) -> None:
     )
     with np.errstate(all="ignore"):  # a constant may be NaN
         fold(model)
-    _drop_num_outputs(model)
-    for node in (node for graph in model.graphs() for node in graph if node.op_type == "Cast"):
-        node.attributes.update(casts.get(node.outputs[0].name, {}))
+    if before:
+        _correct(model, casts)
 
 
 def _infer_quantization(node: ir.Node) -> bool:
@@ -81,23 +81,15 @@ def _infer_quantization(node: ir.Node) -> bool:
     return True
 
 
-def _attributes_of_casts(model: ir.Model) -> dict[str | None, dict[str, ir.Attr]]:
-    """What each CastLike says beside the type, by its output: onnxscript forgets it when it makes a Cast of one."""
-    return {
-        node.outputs[0].name: dict(node.attributes)
-        for graph in model.graphs()
-        for node in graph
-        if node.op_type == "CastLike" and node.domain == ""
-    }
-
-
-def _drop_num_outputs(model: ir.Model) -> None:
-    """onnxscript turns a SplitToSequence into Split with an attribute of opset 18; before it, equal parts are what no
-    attribute means."""
-    if opset_of(model) < 18:
-        for node in model.graph.all_nodes():
-            if node.op_type == "Split" and node.domain == "":
-                node.attributes.pop("num_outputs", None)
+def _correct(model: ir.Model, casts: Mapping[str | None, Mapping[str, ir.Attr]]) -> None:
+    """What onnxscript gets wrong: a Cast that it makes of a CastLike forgets what that says beside the type (`casts`,
+    by output); a SplitToSequence becomes a Split with an attribute of opset 18, and before that, equal parts are what
+    no attribute means."""
+    for node in (node for graph in model.graphs() for node in graph):
+        if node.op_type == "Cast":
+            node.attributes.update(casts.get(node.outputs[0].name, {}))
+        elif node.op_type == "Split" and node.domain == "" and opset_of(model) < 18:
+            node.attributes.pop("num_outputs", None)
 
 
 def _should_fold(node: ir.Node, opset: int) -> bool | None:

@@ -6,6 +6,7 @@ inside of its shape inference. So a negative size is an error that names its nod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,19 +27,19 @@ def check_sizes(node: ir.Node) -> None:
             )
 
 
-def check_all_sizes(model: ir.Model) -> None:
-    """`check_sizes` of every node, bodies included."""
-    for graph in model.graphs():
+def check_all_sizes(graphs: Iterable[ir.Graph]) -> None:
+    """`check_sizes` of every node of `graphs`."""
+    for graph in graphs:
         for node in graph:
             check_sizes(node)
 
 
-def are_known(model: ir.Model) -> bool:
-    """Whether every tensor has a type and a shape, each size of it a number or a name: shape inference has nothing to
-    add."""
+def are_known(graphs: Iterable[ir.Graph]) -> bool:
+    """Whether every tensor of `graphs` has a type and a shape, each size of it a number or a name: shape inference has
+    nothing to add."""
     return all(
         value.type is not None and value.shape is not None and not value.shape.has_unknown_dim()
-        for graph in model.graphs()
+        for graph in graphs
         for node in graph
         for value in node.outputs
         if value.name
