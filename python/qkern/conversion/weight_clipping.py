@@ -38,10 +38,12 @@ def clip_weights(
         real = rows.rows.astype(np.float64)
         scales = before.row_scales(rows)
         errors = []
+        codes = np.empty_like(real)  # one for all shares: new memory costs more than the arithmetic
         for share in _SHARES:
             step = (scales * share)[..., None]
-            codes = np.clip(np.rint(real / step), lowest, highest)
-            errors.append((power * (real - codes * step) ** 2).sum(axis=2))
+            np.clip(np.rint(np.divide(real, step, out=codes), out=codes), lowest, highest, out=codes)
+            lost = np.subtract(real, np.multiply(codes, step, out=codes), out=codes)
+            errors.append(np.multiply(power, np.square(lost, out=codes), out=codes).sum(axis=2))
         error = np.stack(errors)
         if before.params.axis is None:
             best = np.full(scales.shape, int(np.argmin(error.sum(axis=(1, 2)))))

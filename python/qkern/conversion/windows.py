@@ -9,6 +9,7 @@ Gemm and MatMul, a window of all the group's channels for Conv. `WeightRows` bri
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,13 +100,14 @@ class Moments:
             if self.with_covariance:
                 self._add_products(seen.astype(np.float32))
             return
+        places = _places(self.window, x.shape[2:])
         for name, total in zip(("_sums", "_squares"), _sums_over_samples(x), strict=True):
-            seen = self._windows(total[None])[0]  # windows of the sum are the sum of the windows
-            axes = tuple(range(1, seen.ndim - len(self.window.kernel)))
-            # Tap by tap: over all of them at once NumPy's inner loop has the length of a kernel's row.
-            taps = [seen[(..., *tap)].sum(axis=axes) for tap in np.ndindex(*self.window.kernel)]
+            # Windows of the sum are the sum of the windows. Tap by tap: over all of them at once NumPy's inner loop has
+            # the length of a kernel's row. What a tap sees of the border is 0.
+            axes = tuple(range(1, total.ndim))
+            taps = [total[(slice(None), *each)].sum(axis=axes) for each in itertools.product(*places.taps)]
             setattr(self, name, getattr(self, name) + np.stack(taps, axis=-1).reshape(self.groups, self.size))
-        positions = math.prod(seen.shape[1 : seen.ndim - len(self.window.kernel)])
+        positions = math.prod(places.positions)
         self._count += len(x) * positions
         if self.with_covariance:
             windows = self._windows(x)
@@ -150,6 +152,31 @@ class Moments:
         steps = [slice(None, None, stride) for stride in window.strides]
         taps = [slice(None, None, dilation) for dilation in window.dilations]
         return np.asarray(seen[(slice(None), slice(None), *steps, *taps)])
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Of a window on an image: how many `positions` it has along each axis, and where in the image a tap is at these,
+    per axis and tap."""
+
+    positions: list[int]
+    taps: list[list[slice]]
+
+
+def _places(window: Window, spatial: Sequence[int]) -> _Places:
+    positions, taps = [], []
+    sides = zip(window.kernel, window.strides, window.dilations, window.padding_for(spatial), spatial, strict=True)
+    for kernel, stride, dilation, (begin, end), size in sides:
+        count = (size + begin + end - (dilation * (kernel - 1) + 1)) // stride + 1
+        positions.append(count)
+        of_axis = []
+        for tap in range(kernel):
+            offset = tap * dilation - begin
+            first, last = max(0, -(offset // stride)), min(count - 1, (size - 1 - offset) // stride)
+            start = first * stride + offset
+            of_axis.append(slice(start, last * stride + offset + 1, stride) if last >= first else slice(0, 0))
+        taps.append(of_axis)
+    return _Places(positions, taps)
 
 
 def _sums_over_samples(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
