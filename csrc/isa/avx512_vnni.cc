@@ -127,11 +127,16 @@ struct Int8Avx512Vnni {
 
   template <int Rows, int Vectors, bool flips>
   [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8Avx512Vnni>& args, const std::int32_t* start) {
-    __m512i sum[Rows][Vectors];
+    // Two chains of sums for a narrow tile: one of six would wait for the instruction's latency.
+    constexpr int chains = Vectors == 1 ? 2 : 1;
+    __m512i sum[chains][Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_loadu_si512(start + v * 16);
+      for (int v = 0; v < Vectors; ++v) {
+        sum[0][r][v] = _mm512_loadu_si512(start + v * 16);
+        if constexpr (chains == 2) sum[1][r][v] = _mm512_setzero_si512();
+      }
     }
     const __m512i flip = _mm512_set1_epi32(static_cast<int>(args.lhs_flip));
     const std::int8_t* rhs = args.panel;
@@ -139,27 +144,36 @@ struct Int8Avx512Vnni {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 64) {
+      const auto add_group = [&](Index g, const std::int8_t* panel, __m512i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
         __m512i b[Vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_si512(rhs + v * 64);
+        for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_si512(panel + v * 64);
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           __m512i a = _mm512_set1_epi32(load_i32(lhs[r] + g * 4));
           if constexpr (flips) a = _mm512_xor_si512(a, flip);
 #pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], a, b[v]);
+          for (int v = 0; v < Vectors; ++v) to[r][v] = _mm512_dpbusd_epi32(to[r][v], a, b[v]);
+        }
+      };
+      Index g = 0;
+      if constexpr (chains == 2) {
+        for (; g + 2 <= args.depth_groups; g += 2, rhs += 2 * Vectors * 64) {
+          add_group(g, rhs, sum[0]);
+          add_group(g + 1, rhs + Vectors * 64, sum[1]);
         }
       }
+      for (; g < args.depth_groups; ++g, rhs += Vectors * 64) add_group(g, rhs, sum[0]);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-#ifdef __AVX512F__                  // emulation has no such registers
-        asm("" : "+v"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+        if constexpr (chains == 2) sum[0][r][v] = __m512i(Simd::U32(sum[0][r][v]) + Simd::U32(sum[1][r][v]));
+#ifdef __AVX512F__                     // emulation has no such registers
+        asm("" : "+v"(sum[0][r][v]));  // else GCC keeps sums in memory where the tile is finished at once
 #endif
-        _mm512_store_si512(args.tile + (r * Vectors + v) * 16, sum[r][v]);
+        _mm512_store_si512(args.tile + (r * Vectors + v) * 16, sum[0][r][v]);
       }
     }
   }
