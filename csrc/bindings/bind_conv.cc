@@ -243,7 +243,7 @@ void add_native_conv(NativeCall& calls) {
       .def_static(
           "conv", &native_qconv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("quantize") = py::none(),
           py::arg("add") = py::none(), py::arg("table") = py::none(),
-          "A call of QConv, or of its fused(), or of Conv. quantize: x is float32, channels first. add: the dtype of the second operand, scale "
+          "A call of QConv, or of its _fused(), or of Conv. quantize: x is float32, channels first. add: the dtype of the second operand, scale "
           "and zero point of the layer's codes, of the operand and of the sum, and codes to clamp the sum to.")
       .def_static("conv", &native_float_conv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
 }

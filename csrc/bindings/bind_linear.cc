@@ -130,7 +130,7 @@ py::object call_linear(const Linear& layer, const py::array& x, const py::object
 void add_native_linear(NativeCall& calls) {
   calls
       .def_static("linear", &native_qlinear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("add") = py::none(),
-                  py::arg("table") = py::none(), "A call of QLinear, or of its fused(), or of Linear; arguments as for conv.")
+                  py::arg("table") = py::none(), "A call of QLinear, or of its _fused(), or of Linear; arguments as for conv.")
       .def_static("linear", &native_linear, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
 }
 

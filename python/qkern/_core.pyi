@@ -322,8 +322,19 @@ class NativeCall:
     ) -> NativeCall: ...
     @staticmethod
     def add(
-        shape: Sequence[int], a_dtype: DTypeLike, b_dtype: DTypeLike, **parameters: Any
-    ) -> NativeCall: ...  # as add()
+        shape: Sequence[int],
+        a_dtype: DTypeLike,
+        b_dtype: DTypeLike,
+        *,
+        a_scale: float,
+        b_scale: float,
+        y_scale: float,
+        a_zero_point: int,
+        b_zero_point: int,
+        y_zero_point: int,
+        dtype: DTypeLike,
+        clamp: tuple[int, int] | None,
+    ) -> NativeCall: ...
     @staticmethod
     def lookup(shape: Sequence[int], table: Array) -> NativeCall: ...
     @staticmethod
