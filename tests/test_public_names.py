@@ -54,8 +54,8 @@ def names(arguments: ast.arguments) -> tuple[list[str], list[str]]:
 
 
 def signature_in_docstring(function) -> tuple[list[str], list[str]]:
-    """pybind11 writes the signature on the first line: name(self: ..., x: ..., *, out: ... = None) -> ... Of overloads it
-    writes a list, of which the first takes all arguments."""
+    """pybind11 writes the signature on the first line: name(self: ..., x: ..., *, out: ... = None) -> ...
+    Of overloads it writes a list, of which the first takes all arguments."""
     lines = function.__doc__.splitlines()
     line = next((line for line in lines if line.startswith("1. ")), lines[0])
     inside = re.sub(r" = <[^>]*>", "", line[line.index("(") + 1 : line.rindex(") -> ")])
