@@ -137,7 +137,7 @@ def test_what_is_not_covered_says_why(attributes, reason):
     assert operator is not None
     assert reason in str(operator.quantization(node))
     with pytest.raises(Unsupported, match=reason):
-        operator.lower(node, type("Builder", (), {"constant": lambda _, value: value.const_value.numpy()})())
+        operator.lower(node, type("Builder", (), {"quantized": lambda _, value: None})())
 
 
 @pytest.mark.parametrize(

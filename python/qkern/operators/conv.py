@@ -10,7 +10,7 @@ from .. import _core
 from ..graph_values import constant_of
 from ..program import Convolution, Lowering, Unsupported
 from .operator import NodeQuantization, Operator, QOperator
-from .weights import int8_layer, output_arguments
+from .weights import int8_layer, output_arguments, shape_of_weight
 from .window import obstacle, window_of
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ class Conv(Operator):
     def lower(self, node: ir.Node, lowering: Lowering) -> None:
         x = node.inputs[0]
         assert x is not None
-        weight = lowering.constant(node.inputs[1])
-        if weight is None:
-            raise Unsupported("its weight is not constant")
-        window = window_of(node, weight.shape[2:])
+        window = window_of(node, shape_of_weight(node, lowering)[2:])
         geometry: dict[str, Any] = {
             "strides": window.strides,
             "dilations": window.dilations,

@@ -21,7 +21,7 @@ from .. import _core
 from ..graph_values import constant_of
 from ..program import Call, Form, Lowering, Unsupported
 from .operator import NodeQuantization, Operator
-from .weights import int8_layer, output_arguments
+from .weights import int8_layer, output_arguments, shape_of_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +54,7 @@ class ConvTranspose(Operator):
         return NodeQuantization((0,), weight=1, weight_axis=1, bias=2)
 
     def lower(self, node: ir.Node, lowering: Lowering) -> None:
-        x, weight = node.inputs[0], lowering.constant(node.inputs[1])
-        assert x is not None
-        if weight is None:
-            raise Unsupported("its weight is not constant")
-        axes, groups = _axes(node, weight.shape), node.attributes.get_int("group", 1)
+        axes, groups = _axes(node, shape_of_weight(node, lowering)), node.attributes.get_int("group", 1)
         layer = int8_layer(node, lowering, channel_axis=1, groups=groups)
         if isinstance(layer, str):
             self._lower_float(node, lowering, axes, layer)

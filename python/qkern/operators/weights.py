@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph_values import constant_of
-from ..program import Destination, Lowering, Quantized
+from ..program import Destination, Lowering, Quantized, Unsupported
 from ..scheme import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-__all__ = ["Int8Layer", "int8_layer", "output_arguments"]
+__all__ = ["Int8Layer", "int8_layer", "output_arguments", "shape_of_weight"]
 
 _INT32 = np.iinfo(np.int32)
 
@@ -32,6 +32,16 @@ class Int8Layer:
     zero_point: NDArray[Any]
     bias: NDArray[np.int32] | None
     note: str
+
+
+def shape_of_weight(node: ir.Node, lowering: Lowering) -> tuple[int, ...]:
+    """That of the constant that input 1 is, or is the DequantizeLinear of: nothing is dequantized to know it. Raises
+    `Unsupported` where it is none."""
+    quantized = lowering.quantized(node.inputs[1])
+    weight = constant_of(node.inputs[1] if quantized is None else quantized.codes)
+    if weight is None:
+        raise Unsupported("its weight is not constant")
+    return weight.shape
 
 
 def int8_layer(node: ir.Node, lowering: Lowering, channel_axis: int, groups: int = 1) -> Int8Layer | str:
