@@ -4,8 +4,8 @@
 
 Each float model is quantized here (effort fast, random numbers) and run on random numbers, batch 1, by qkern, and by
 ONNX Runtime and OpenVINO where these are installed: all in turn, medians. Without models: the demo's, and
-EfficientNet-Lite0 and ResNet-20 where ../shared beside the checkout has them. `overhead` is the run minus the sum of its
-steps, from timestamps within one and the same run; `second thread` is what the second thread brings beside what it
+EfficientNet-Lite0 and ResNet-20 where ../shared beside the checkout has them. `overhead` is the run minus the sum of
+its steps, from timestamps within one and the same run; `second thread` is what the second thread brings beside what it
 brings to the instruction peak in the same minute.
 """
 
