@@ -112,6 +112,7 @@ def phases() -> conv_transpose._Phases:
     )
 
 
+ZEROS = np.array([0, -0.0, np.nan, 1] * 9, F), np.array([-0.0, 0, 1, np.nan] * 9, F)
 IMAGE, QIMAGE = floats(2, 6, 5, 3), codes(2, 6, 5, 3)
 EXAMPLES = {
     "conv": Example(qconv(padding=1), (QIMAGE,)),
@@ -208,6 +209,14 @@ EXAMPLES = {
     "combine one": Example(program.Combine("minimum", (None,)), (floats(3, 7),), native=False),
     "combine nothing": Example(program.Combine("add", (None, None)), (floats(0, 7), floats(1, 7))),
     "largest": Example(program.Combine("maximum", (None, None)), (floats(5000), floats(5000))),
+    "largest of zeros": Example(
+        program.Combine("maximum", (None, None)),
+        ZEROS,
+    ),
+    "smallest of zeros": Example(
+        program.Combine("minimum", (None, None)),
+        ZEROS,
+    ),
     "smallest": Example(program.Combine("minimum", (None, floats(1))), (floats(50, 200),)),
     "combine integers": Example(
         program.Combine("divide", (None, None)), (np.arange(-5, 5), np.full(10, 3)), native=False

@@ -34,13 +34,35 @@ def _quotient(a: _Array, b: _Array, *, out: _Array | None = None) -> _Array:
     return np.asarray(np.add(quotient, ((a < 0) != (b < 0)) & (np.multiply(quotient, b) != a) & (b != 0), out=out))
 
 
+def _maximum(a: _Array, b: _Array, *, out: _Array | None = None) -> _Array:
+    """The larger number, NaN where one is, the first of 0 and -0: of these NumPy's choice depends on the processor."""
+    if a.dtype.kind != "f":
+        return np.asarray(np.maximum(a, b, out=out))
+    return _chosen((a >= b) | (a != a), a, b, out)
+
+
+def _minimum(a: _Array, b: _Array, *, out: _Array | None = None) -> _Array:
+    """The smaller number likewise."""
+    if a.dtype.kind != "f":
+        return np.asarray(np.minimum(a, b, out=out))
+    return _chosen((a <= b) | (a != a), a, b, out)
+
+
+def _chosen(where: _Array, a: _Array, b: _Array, out: _Array | None) -> _Array:
+    result = np.where(where, a, b)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
 _FUNCTIONS: dict[Operation, Callable[..., _Array]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
     "divide": _quotient,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
+    "maximum": _maximum,
+    "minimum": _minimum,
 }
 
 
