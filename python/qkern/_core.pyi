@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[Any]
+Floats = NDArray[np.float32]
+Int64s = NDArray[np.int64]
 Padding = int | Sequence[int] | Sequence[tuple[int, int]] | Literal["same", "valid"]
 Ints = int | Sequence[int]
 Layout = Literal["NCHW", "NHWC"]
@@ -30,8 +32,8 @@ def dequantize(
     zero_point: ArrayLike = 0,
     *,
     axis: int | None = None,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]: ...
+    out: Floats | None = None,
+) -> Floats: ...
 def requantize(
     acc: NDArray[np.int32],
     multiplier: ArrayLike,
@@ -133,11 +135,9 @@ def global_average_pool(
 def lookup(x: Array | np.integer[Any], table: Array, *, out: Array | None = None) -> Array: ...
 def to_nhwc(x: Array, *, out: Array | None = None) -> Array: ...
 def to_nchw(x: Array, *, out: Array | None = None) -> Array: ...
-def extremes(x: NDArray[np.float32]) -> tuple[float, float]: ...
-def add_to_histogram(
-    x: NDArray[np.float32], factor: float, first: int, counts: NDArray[np.int64]
-) -> tuple[float, float, int] | None: ...
-def add_column_sums(x: NDArray[np.float32], sums: NDArray[np.float64], squares: NDArray[np.float64]) -> None: ...
+def extremes(x: Floats) -> tuple[float, float]: ...
+def add_to_histogram(x: Floats, factor: float, first: int, counts: Int64s) -> tuple[float, float, int] | None: ...
+def add_column_sums(x: Floats, sums: NDArray[np.float64], squares: NDArray[np.float64]) -> None: ...
 def return_free_memory() -> None: ...
 
 # --- layers, prepacked once and called often ---------------------------------
@@ -200,7 +200,7 @@ class QConv:
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
     def _fused(
         self,
-        x: Array | NDArray[np.float32],
+        x: Array | Floats,
         *,
         quantize: tuple[float, int, DTypeLike] | None = None,
         add: tuple[Array, float, int, float, int, tuple[int, int] | None] | None = None,
@@ -227,12 +227,12 @@ class Linear:
 
     def __init__(
         self,
-        weight: NDArray[np.float32],
-        bias: NDArray[np.float32] | None = None,
+        weight: Floats,
+        bias: Floats | None = None,
         *,
         clamp: tuple[float, float] | None = None,
     ) -> None: ...
-    def __call__(self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]: ...
+    def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
     @property
     def isa(self) -> str: ...
     @property
@@ -248,8 +248,8 @@ class Conv:
 
     def __init__(
         self,
-        weight: NDArray[np.float32],
-        bias: NDArray[np.float32] | None = None,
+        weight: Floats,
+        bias: Floats | None = None,
         *,
         clamp: tuple[float, float] | None = None,
         strides: Ints = 1,
@@ -258,7 +258,7 @@ class Conv:
         groups: int = 1,
         layout: Layout = "NHWC",
     ) -> None: ...
-    def __call__(self, x: NDArray[np.float32], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]: ...
+    def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
     @property
     def isa(self) -> str: ...
@@ -295,6 +295,7 @@ def read_memory(data: Array, repeats: int = 1) -> int: ...
 
 # --- programs ------------------------------------------------------------------
 
+Sizes = Sequence[int]
 Bounds = tuple[float, float]
 NativeAddition = tuple[DTypeLike, float, int, float, int, float, int, tuple[int, int] | None]
 Place = int | tuple[int, int] | Array
@@ -304,7 +305,7 @@ class NativeCall:
     @staticmethod
     def conv(
         layer: QConv | Conv,
-        x_shape: Sequence[int],
+        x_shape: Sizes,
         x_dtype: DTypeLike,
         *,
         quantize: tuple[float, int, DTypeLike] | None = None,
@@ -314,7 +315,7 @@ class NativeCall:
     @staticmethod
     def linear(
         layer: QLinear | Linear,
-        x_shape: Sequence[int],
+        x_shape: Sizes,
         x_dtype: DTypeLike,
         *,
         add: NativeAddition | None = None,
@@ -322,7 +323,7 @@ class NativeCall:
     ) -> NativeCall: ...
     @staticmethod
     def add(
-        shape: Sequence[int],
+        shape: Sizes,
         a_dtype: DTypeLike,
         b_dtype: DTypeLike,
         *,
@@ -336,18 +337,18 @@ class NativeCall:
         clamp: tuple[int, int] | None,
     ) -> NativeCall: ...
     @staticmethod
-    def lookup(shape: Sequence[int], table: Array) -> NativeCall: ...
+    def lookup(shape: Sizes, table: Array) -> NativeCall: ...
     @staticmethod
     def quantize(
-        shape: Sequence[int], scale: ArrayLike, zero_point: ArrayLike, *, dtype: DTypeLike, axis: int | None
+        shape: Sizes, scale: ArrayLike, zero_point: ArrayLike, *, dtype: DTypeLike, axis: int | None
     ) -> NativeCall: ...
     @staticmethod
     def dequantize(
-        shape: Sequence[int], dtype: DTypeLike, scale: ArrayLike, zero_point: ArrayLike, *, axis: int | None
+        shape: Sizes, dtype: DTypeLike, scale: ArrayLike, zero_point: ArrayLike, *, axis: int | None
     ) -> NativeCall: ...
     @staticmethod
     def max_pool(
-        x_shape: Sequence[int],
+        x_shape: Sizes,
         x_dtype: DTypeLike,
         *,
         kernel: Ints,
@@ -357,7 +358,7 @@ class NativeCall:
     ) -> NativeCall: ...
     @staticmethod
     def average_pool(
-        x_shape: Sequence[int],
+        x_shape: Sizes,
         x_dtype: DTypeLike,
         *,
         kernel: Ints,
@@ -372,32 +373,25 @@ class NativeCall:
         dtype: DTypeLike = ...,
     ) -> NativeCall: ...
     @staticmethod
-    def copy(element_size: int, shape: Sequence[int], strides: Sequence[int], start: int) -> NativeCall: ...
+    def copy(element_size: int, shape: Sizes, strides: Sizes, start: int) -> NativeCall: ...
     @staticmethod
-    def gather(element_size: int, shape: Sequence[int], indices: Sequence[NDArray[np.int64] | None]) -> NativeCall: ...
+    def gather(element_size: int, shape: Sizes, indices: Sequence[Int64s | None]) -> NativeCall: ...
     @staticmethod
-    def pad(shape: Sequence[int], padded: Sequence[int], before: Sequence[int], fill: Array) -> NativeCall: ...
+    def pad(shape: Sizes, padded: Sizes, before: Sizes, fill: Array) -> NativeCall: ...
     @staticmethod
-    def concatenate(rows: int, parts: Sequence[int]) -> NativeCall: ...
+    def concatenate(rows: int, parts: Sizes) -> NativeCall: ...
     @staticmethod
     def combine(
-        operation: str,
-        a: Sequence[int],
-        b: Sequence[int],
-        constant_at: int,
-        constant: NDArray[np.float32] | None,
-        bounds: Bounds | None,
+        operation: str, a: Sizes, b: Sizes, constant_at: int, constant: Floats | None, bounds: Bounds | None
     ) -> NativeCall: ...
     @staticmethod
-    def clamp(shape: Sequence[int], low: float, high: float) -> NativeCall: ...
+    def clamp(shape: Sizes, low: float, high: float) -> NativeCall: ...
 
 @final
 class Program:
     def __init__(self, steps: list[tuple[NativeCall, list[Place], Place]]) -> None: ...
-    def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: NDArray[np.int64] | None = None) -> None: ...
-    def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Sequence[int]) -> None: ...
+    def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: Int64s | None = None) -> None: ...
+    def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Sizes) -> None: ...
     def __len__(self) -> int: ...
 
-def place(
-    sizes: NDArray[np.int64], firsts: NDArray[np.int64], lasts: NDArray[np.int64], alignment: int
-) -> tuple[NDArray[np.int64], int]: ...
+def place(sizes: Int64s, firsts: Int64s, lasts: Int64s, alignment: int) -> tuple[Int64s, int]: ...
