@@ -15,7 +15,6 @@ import argparse
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -95,7 +94,7 @@ def measure(path: Path, threads: list[int], seconds: float) -> None:
             *peers(path, feeds, count),
         ]
         timings = interleaved_timings([call for _, call in contestants], samples=41, seconds=seconds)
-        times = {name: median(timing.samples) for (name, _), timing in zip(contestants, timings, strict=True)}
+        times = {name: timing.median for (name, _), timing in zip(contestants, timings, strict=True)}
         runs[count] = times["qkern int8"]
         others = [time for name, time in times.items() if not name.startswith("qkern")]
         for name, time in times.items():
