@@ -16,6 +16,9 @@
 #include "threading/futex.h"
 #include "threading/parallel_for.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
 #if __has_include(<pthread.h>) && !defined(_WIN32)
 #include <pthread.h>
 #include <signal.h>
@@ -72,6 +75,7 @@ struct Pool {
   std::atomic<bool> growing{false};
   std::atomic<Clock::rep> grows_from{0};  // a time
   alignas(64) Futex jobs{0};              // goes up with each new one
+  std::atomic<int> processor{-1};         // of the caller of the latest
   std::atomic<int> looking{0}, sleeping{0};
 };
 
@@ -87,6 +91,39 @@ void pause() {
   __asm__ volatile("isb");  // yield is a no-op on most
 #endif
 }
+
+// The processor that this thread runs on; -1 where the system doesn't say.
+int current_processor() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Whether this worker has the processor of the thread that it is to help, as happens where other processes have the rest.
+bool in_the_way() {
+  const int here = current_processor();
+  return here >= 0 && here == pool.processor.load(std::memory_order_relaxed);
+}
+
+// A thread that got no help with several loops in a row shares no short ones for a while (docs/decisions/0043-waiting.md).
+struct Help {
+  static constexpr int enough = 6, loops = 24;
+  static constexpr double long_loop = 8.0 * static_cast<double>(chunk_work);
+  int in_vain = 0, pause = 0;
+
+  bool is_paused(double units) {
+    if (pause == 0 || units >= long_loop) return false;
+    --pause;
+    return true;
+  }
+  void asked(bool came) {
+    in_vain = came ? 0 : in_vain + 1;
+    if (in_vain >= enough) in_vain = enough - 2, pause = loops;
+  }
+};
+thread_local Help of_workers;
 
 template <class Done>
 bool comes_true_soon(const Done& done) {
@@ -140,13 +177,15 @@ bool help(Slot& slot) {
   inside = true;
   for (;;) {
     const std::uint32_t seen = pool.jobs.load();
-    bool helped = false;
-    for (int i = 0, count = pool.used_slots.load(); i < count; ++i) helped |= help(pool.slot[i]);
-    if (helped) continue;
-    pool.looking.fetch_add(1);
-    const bool found = comes_true_soon([&] { return pool.jobs.load(std::memory_order_relaxed) != seen; });
-    pool.looking.fetch_sub(1);
-    if (found) continue;
+    if (!in_the_way()) {
+      bool helped = false;
+      for (int i = 0, count = pool.used_slots.load(); i < count; ++i) helped |= help(pool.slot[i]);
+      if (helped) continue;
+      pool.looking.fetch_add(1);
+      const bool found = comes_true_soon([&] { return pool.jobs.load(std::memory_order_relaxed) != seen; });
+      pool.looking.fetch_sub(1);
+      if (found) continue;
+    }
     pool.sleeping.fetch_add(1);
     sleep_while(pool.jobs, seen);
     pool.sleeping.fetch_sub(1);
@@ -243,7 +282,9 @@ Split split(Index items, double units) {
 
 void share(Index items, Index work_per_item, Body body, const void* context) {
   if (inside) return body(context, 0, items);
-  const Split split_ = split(items, static_cast<double>(items) * static_cast<double>(work_per_item));
+  const double units = static_cast<double>(items) * static_cast<double>(work_per_item);
+  if (of_workers.is_paused(units)) return body(context, 0, items);
+  const Split split_ = split(items, units);
   const int helpers = split_.threads > 1 ? workers_up_to(split_.threads - 1) : 0;
   Slot* const slot = helpers > 0 ? free_slot() : nullptr;
   if (slot == nullptr) return body(context, 0, items);
@@ -252,6 +293,7 @@ void share(Index items, Index work_per_item, Body body, const void* context) {
   slot->job = &job;
   slot->finished.store(0, std::memory_order_relaxed);
   slot->range.store(Range{static_cast<std::uint64_t>(helpers), 0, static_cast<std::uint64_t>(job.chunks)}.bits(), std::memory_order_release);
+  pool.processor.store(current_processor(), std::memory_order_relaxed);
   pool.jobs.fetch_add(1);
   const int missing = helpers - pool.looking.load();
   if (missing > 0 && pool.sleeping.load() > 0) wake(pool.jobs, missing);
@@ -262,6 +304,7 @@ void share(Index items, Index work_per_item, Body body, const void* context) {
   inside = false;
   wait_for(*slot, static_cast<std::uint32_t>(job.chunks - own));
   slot->taken.store(false, std::memory_order_release);
+  of_workers.asked(own < job.chunks);
   if (job.failure) std::rethrow_exception(job.failure);
 }
 
