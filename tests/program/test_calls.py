@@ -27,6 +27,7 @@ from qkern.operators import (
 from qkern.operators import softmax as softmax_file
 from qkern.operators.interpolation import Coordinates
 from qkern.program import Call, Form, Window
+from qkern.runtime import control_flow
 from qkern.runtime.foreign_nodes import Foreign
 from qkern.scheme import QuantParams
 
@@ -262,8 +263,10 @@ def test_every_call_has_an_example():
     assert operators.OPERATORS  # all files are loaded
     shown = {type(example.call) for example in EXAMPLES.values()}
     abstract = {each for each in every_call() if each.__subclasses__()}
-    assert every_call() - abstract - shown - {Foreign} == set()
-    assert Foreign("", lambda: None).forms() is None
+    by_values = {each for each in every_call() if each.depends_on_values}
+    assert every_call() - abstract - shown - by_values == set()
+    assert {Foreign, control_flow._Loop} <= by_values
+    assert all(each.forms(object.__new__(each)) is None and not each.takes_out for each in by_values)
     assert isinstance(Coordinates, type)
 
 

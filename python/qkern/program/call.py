@@ -45,6 +45,7 @@ class Call:
     """
 
     takes_out: ClassVar[bool] = True
+    depends_on_values: ClassVar[bool] = False  # the forms of its results do
     route: ClassVar[str] = ""  # how it is computed, in a word, where that is worth one
 
     def __call__(self, *arrays: Any, **out: Any) -> Any:

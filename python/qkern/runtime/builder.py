@@ -37,8 +37,11 @@ from ..program import (
     has_kernel,
     params_of,
 )
+from .control_flow import BODIES, lower_bodies
 from .foreign_nodes import Fallback, ForeignNodes, Receiver
 from .function_groups import FunctionGroups
+from .onnxruntime_call import has_onnxruntime
+from .program import Program
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -48,7 +51,8 @@ __all__ = ["Builder"]
 
 class Builder(Receiver):
     """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step. `fallback` and
-    `num_threads` are about nodes without a kernel."""
+    `num_threads` are about nodes without a kernel. With `body`, the steps of that graph of it, which reads the values
+    `captured` of graphs around it: they are inputs too."""
 
     def __init__(
         self,
@@ -56,25 +60,29 @@ class Builder(Receiver):
         observed: Collection[str] = (),
         fallback: Fallback = "auto",
         num_threads: int | None = None,
+        *,
+        body: ir.Graph | None = None,
+        captured: Sequence[ir.Value] = (),
     ) -> None:
         self.steps: list[Step] = []
         self.inputs: dict[str, Slot] = {}
-        self._model = model
+        self._model, self._graph = model, model.graph if body is None else body
+        self._fallback, self._num_threads = fallback, num_threads
         self._observed = frozenset(observed)
         self._slots: dict[ir.Value, dict[bool, Slot]] = {}  # by channels_last
         self._quantized: dict[ir.Value, Quantized] = {}
         self._tables: dict[ir.Value, tuple[ir.Value, NDArray[Any]]] = {}
         self._done: set[ir.Node] = set()
         self._foreign = ForeignNodes(model, fallback, num_threads, self._observed)
-        for value in model.graph.inputs:
+        for value in (*self._graph.inputs, *captured):
             slot = Slot(value.name or "")
             self.inputs[slot.name] = slot
             self._slots[value] = {False: slot}
-        self._groups = FunctionGroups(model, self._observed)
-        for node in model.graph:
+        self._groups = FunctionGroups(self._graph, self._observed)
+        for node in self._graph:
             if node not in self._done:
                 self._lower(node)
-        self.outputs = [(value.name or "", self.read(value)) for value in model.graph.outputs]
+        self.outputs = [(value.name or "", self.read(value)) for value in self._graph.outputs]
         self.taps = self._observed_slots()
 
     # --- what an operator asks --------------------------------------------------
@@ -238,6 +246,9 @@ class Builder(Receiver):
                 return
             if node.op_type in ("QuantizeLinear", "DequantizeLinear") and self._convert_by_computed(node):
                 return
+        if node.domain == "" and node.op_type in BODIES:
+            lower_bodies(node, self, self._body)
+            return
         if done := self._groups.lower(node, self):
             self._done.update(done)
             return
@@ -247,6 +258,14 @@ class Builder(Receiver):
         if obstacle := operator.obstacle(node):
             raise Unsupported(obstacle)
         operator.lower(node, self)
+
+    def _body(self, graph: ir.Graph, captured: Sequence[ir.Value]) -> Program:
+        """A graph in a node. Where ONNX Runtime takes nodes without a kernel, it takes the node they are in as a whole:
+        one call, instead of one in every iteration."""
+        takes_whole = self._fallback == "onnxruntime" or (self._fallback == "auto" and has_onnxruntime())
+        fallback = "none" if takes_whole else self._fallback
+        inner = Builder(self._model, (), fallback, self._num_threads, body=graph, captured=captured)
+        return Program(inner.steps, inner.inputs, [slot for _, slot in inner.outputs], {})
 
     def _defer(self, node: ir.Node) -> bool:
         """Remembers what a DequantizeLinear computes; False where its parameters aren't constant."""
@@ -326,8 +345,8 @@ class Builder(Receiver):
 
     def _observed_slots(self) -> dict[Slot, str]:
         """The slot that holds each observed value first, in whatever order of axes."""
-        values = {value.name: value for node in self._model.graph for value in node.outputs}
-        values.update({value.name: value for value in self._model.graph.inputs})
+        values = {value.name: value for node in self._graph for value in node.outputs}
+        values.update({value.name: value for value in self._graph.inputs})
         taps: dict[Slot, str] = {}
         for name in self._observed:
             if name not in values:

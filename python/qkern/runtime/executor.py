@@ -1,7 +1,7 @@
 """Runs a program by plans: a segment at a time, each planned for the forms of what arrives at it.
 
-A segment ends where the forms of results depend on values: at a step that runs in a library. So a plan can't meet
-shapes that it wasn't made for.
+A segment ends where the forms of results depend on values: at a step that runs in a library, or has bodies. So a plan
+can't meet shapes that it wasn't made for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from ..program import Form
 from .batch_plan import BatchPlan, plan_of
 from .clock import Clock
-from .foreign_nodes import Foreign
 from .idle_plans import IdlePlans
 from .plan import Plan, Segment
 from .program import Program, copied, error_of
@@ -44,7 +43,7 @@ class Executor:
         taken: list[tuple[_Planned, Any, Plan | BatchPlan]] = []
         for part in self._parts:
             if isinstance(part, int):
-                self._run_library(part, arrays, clock)
+                self._run_alone(part, arrays, clock)
             else:
                 key, plan = part.take(arrays)
                 taken.append((part, key, plan))
@@ -57,7 +56,7 @@ class Executor:
             part.give_back(key, plan)
         return results
 
-    def _run_library(self, number: int, arrays: list[Any], clock: Clock | None) -> None:
+    def _run_alone(self, number: int, arrays: list[Any], clock: Clock | None) -> None:
         program = self.program
         step, writes = program.steps[number], program.writes[number]
         start = perf_counter()
@@ -107,7 +106,7 @@ def _segments(program: Program) -> list[Segment | int]:
     parts: list[Segment | int] = []
     first = 0
     for number, step in enumerate((*program.steps, None)):
-        if step is not None and not isinstance(step.call, Foreign):
+        if step is not None and not step.call.depends_on_values:
             continue
         if first < number:
             parts.append(_segment(program, first, number - 1))

@@ -147,6 +147,7 @@ class Foreign(Call):
     label: str
     library: Callable[..., Any]
     takes_out = False
+    depends_on_values = True
 
     def __call__(self, *arrays: Any) -> Any:
         try:

@@ -18,9 +18,9 @@ __all__ = ["FunctionGroups"]
 class FunctionGroups:
     """Those of `model` that may be tables; `observed` names float values that have to be computed."""
 
-    def __init__(self, model: ir.Model, observed: Collection[str]) -> None:
-        quantizes = any(node.op_type == "QuantizeLinear" for node in model.graph)
-        groups = pointwise_groups(model.graph, _source_of) if quantizes else []
+    def __init__(self, graph: ir.Graph, observed: Collection[str]) -> None:
+        quantizes = any(node.op_type == "QuantizeLinear" for node in graph)
+        groups = pointwise_groups(graph, _source_of) if quantizes else []
         self._by_first = {
             group.nodes[0]: group
             for group in groups

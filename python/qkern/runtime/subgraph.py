@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-__all__ = ["Subgraph", "cut_out", "label_of", "nodes_in", "sources_of"]
+__all__ = ["Subgraph", "captured_by", "cut_out", "label_of", "nodes_in", "sources_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,12 @@ def nodes_in(node: ir.Node) -> Iterator[ir.Node]:
 
 def sources_of(node: ir.Node) -> list[ir.Value]:
     """What the node reads: its inputs, and values of outer graphs that its bodies read."""
-    found = dict.fromkeys(value for value in node.inputs if value is not None)
+    return list(dict.fromkeys([*(value for value in node.inputs if value is not None), *captured_by(node)]))
+
+
+def captured_by(node: ir.Node) -> list[ir.Value]:
+    """Values of outer graphs that the node's bodies read."""
+    found: dict[ir.Value, None] = {}
     bodies = _bodies(node)
     graphs = [each for body in bodies for each in (body, *body.subgraphs())]
     inside = {id(graph) for graph in graphs}
