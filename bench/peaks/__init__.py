@@ -121,8 +121,9 @@ def library() -> ctypes.CDLL | None:
     if compiler is None:
         return None
     sources = sorted(HERE.glob("*.cc"))
-    command = [*compiler.split(), "-O2", "-std=c++17", "-fopenmp", "-shared", "-fPIC"]
-    content = "".join([*command, platform.machine(), *(path.read_text() for path in sources)])
+    command = [*compiler.split(), "-O2", "-std=c++17", "-pthread", "-shared", "-fPIC"]
+    texts = [path.read_text() for path in (*sources, *sorted(HERE.glob("*.h")))]
+    content = "".join([*command, platform.machine(), *texts])
     built = BUILD / f"peaks-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
     if not built.exists():
         BUILD.mkdir(parents=True, exist_ok=True)

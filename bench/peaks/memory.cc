@@ -3,9 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "on_threads.h"
 
 #if defined(__x86_64__)
 #define WIDEST __attribute__((target_clones("avx2", "default"), noinline))
@@ -29,16 +27,11 @@ void copy_plainly(unsigned char* to, const unsigned char* from, std::size_t size
   std::memcpy(to + at, from + at, size - at);
 }
 
-// This thread's part of `size`, in whole lines.
+// The part of `size` that thread `index` of `count` has, in whole lines.
 struct Part {
   std::size_t begin, end;
 };
-Part part_of(std::size_t size) {
-#if defined(_OPENMP)
-  const std::size_t count = omp_get_num_threads(), index = omp_get_thread_num();
-#else
-  const std::size_t count = 1, index = 0;
-#endif
+Part part_of(std::size_t size, std::size_t index, std::size_t count) {
   const std::size_t step = (size / count + 63) / 64 * 64;
   const std::size_t begin = index * step < size ? index * step : size;
   return {begin, index + 1 == count || begin + step > size ? size : begin + step};
@@ -49,21 +42,19 @@ Part part_of(std::size_t size) {
 extern "C" {
 
 void copy_memory(unsigned char* to, const unsigned char* from, std::size_t size, int repeats, int threads) {
-#pragma omp parallel num_threads(threads)
-  {
-    const Part part = part_of(size);
+  on_threads(threads, [&](int index) {
+    const Part part = part_of(size, index, threads);
     for (int i = 0; i < repeats; ++i) copy_plainly(to + part.begin, from + part.begin, part.end - part.begin);
-  }
+  });
 }
 
 void copy_memory_libc(unsigned char* to, const unsigned char* from, std::size_t size, int repeats, int threads) {
-#pragma omp parallel num_threads(threads)
-  {
-    const Part part = part_of(size);
+  on_threads(threads, [&](int index) {
+    const Part part = part_of(size, index, threads);
     for (int i = 0; i < repeats; ++i) {
       std::memcpy(to + part.begin, from + part.begin, part.end - part.begin);
       asm volatile("" ::: "memory");
     }
-  }
+  });
 }
 }

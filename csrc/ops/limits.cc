@@ -24,7 +24,7 @@ std::uint8_t read_memory(const unsigned char* data, Index size, Index repeats) {
   const Index threads = threading::num_threads();
   const Index part = divide_up(divide_up(size, line), threads) * line;
   std::atomic<std::uint8_t> all{0};
-  threading::parallel_for(threads, threading::chunk_work, [&](Index begin, Index end) {
+  threading::parallel_for(threads, std::max(threading::chunk_work, part / 8 * repeats), [&](Index begin, Index end) {
     const Index first = std::min(begin * part, size), last = std::min(end * part, size);
     std::uint8_t found = 0;
     for (Index i = 0; i < repeats; ++i) found ^= read(data + first, last - first);
