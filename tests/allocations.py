@@ -15,12 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from emulation import EMULATED
 
 TESTS = Path(__file__).parent
 
 
 def compile_counter(folder: Path) -> str:
     """The path of the library; skips where it can't be made or would count for another allocator."""
+    if EMULATED:
+        pytest.skip("the compiler is the host's")
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("counts the allocations of glibc")
     if "libasan" in os.environ.get("LD_PRELOAD", ""):
