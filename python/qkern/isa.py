@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import count
 from types import TracebackType
+from weakref import WeakSet
 
 from . import _core
 from .locks import Lock
@@ -39,28 +40,33 @@ class use:
     """
 
     def __init__(self, name: str) -> None:
+        self._name = name
         with _access:
             self._before = _core.isa_active()
             _core.isa_use(name)
             self._number = next(_numbers)
+            _made.add(self)
 
     def __enter__(self) -> None:
         with _access:
+            _made.discard(self)
             _entered.append(self)
             _entered.sort(key=lambda each: each._number)  # another thread's may have been made before and entered after
+            _core.isa_use(_entered[-1]._name)  # one that has ended in between has given back what was before it
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with _access:
-            place = _entered.index(self)
-            del _entered[place]
-            if place < len(_entered):  # a later one goes on, and will give back what this one would have
-                _entered[place]._before = self._before
-            else:
+            later = [each for each in (*_entered, *_made) if each._number > self._number]
+            _entered.remove(self)
+            if later:  # the next one will give back what this one would have
+                min(later, key=lambda each: each._number)._before = self._before
+            if not _entered or _entered[-1]._number < self._number:
                 _core.isa_use(self._before)
 
 
 _access = Lock()
 _numbers = count()
 _entered: list[use] = []
+_made: WeakSet[use] = WeakSet()  # and not entered, maybe never

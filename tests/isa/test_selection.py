@@ -206,6 +206,18 @@ def test_contexts_that_overlap():
 
 
 @pytest.mark.skipif(len(AVAILABLE) < 2, reason="one tier")
+def test_contexts_may_end_between_the_making_and_the_entering_of_another():
+    before = qkern.isa.active()
+    first = qkern.isa.use("scalar")
+    second = qkern.isa.use(AVAILABLE[0])
+    with first:
+        pass
+    assert qkern.isa.active() == before
+    with second:
+        assert qkern.isa.active() == AVAILABLE[0]
+    assert qkern.isa.active() == before
+
+
 def test_contexts_of_many_threads_leave_the_tier_as_it_was():
     before = qkern.isa.active()
 
