@@ -93,7 +93,7 @@ def measure(path: Path, threads: list[int], seconds: float) -> None:
             ("qkern FP32", lambda: floats.run(None, feeds)),
             *peers(path, feeds, count),
         ]
-        timings = interleaved_timings([call for _, call in contestants], samples=41, seconds=seconds)
+        timings = interleaved_timings([call for _, call in contestants], samples=41, seconds=seconds, pause=0.03)
         times = {name: timing.median for (name, _), timing in zip(contestants, timings, strict=True)}
         runs[count] = times["qkern int8"]
         others = [time for name, time in times.items() if not name.startswith("qkern")]
