@@ -209,6 +209,7 @@ EXAMPLES = {
     ),
     "combine one": Example(program.Combine("minimum", (None,)), (floats(3, 7),), native=False),
     "combine nothing": Example(program.Combine("add", (None, None)), (floats(0, 7), floats(1, 7))),
+    "combine rows with as many columns": Example(program.Combine("add", (None, None)), (floats(4, 4), floats(4))),
     "largest": Example(program.Combine("maximum", (None, None)), (floats(5000), floats(5000))),
     "largest of zeros": Example(
         program.Combine("maximum", (None, None)),

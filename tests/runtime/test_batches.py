@@ -71,6 +71,14 @@ def test_batches_that_are_more_than_their_samples(rng, threads, name: str):
     assert not any(isinstance(plan, BatchPlan) for plan in plans_of(session))
 
 
+def test_an_operand_with_as_many_numbers_as_there_are_samples(threads):
+    session = qkern.Session(graph("(float[N, 4] x, float[4] b) => (float[N, 4] y) { y = Add(x, b) }"))
+    x, b = np.arange(16, dtype=np.float32).reshape(4, 4), np.float32([1, 10, 100, 1000])
+    threads(2)
+    (y,) = session.run(None, {"x": x, "b": b})
+    np.testing.assert_array_equal(y, x + b)
+
+
 def test_strides_are_checked():
     runner = _core.Program([])
     with pytest.raises(ValueError, match="strides"):

@@ -111,9 +111,10 @@ class Combine(Call):
         return [next(each) if constant is None else constant for constant in self.constants]
 
     def by_sample(self, *operands: Form) -> bool:
-        rank = max(len(each.shape) for each in operands)
+        (rank, *others) = {len(each.shape) for each in operands}
         constants = [each for each in self.constants if each is not None]
-        return all(each.ndim < rank or each.shape[0] == 1 for each in constants)
+        # An operand of fewer axes is broadcast along axis 0, whatever its own first size is.
+        return not others and all(each.ndim < rank or each.shape[0] == 1 for each in constants)
 
 
 @dataclass(frozen=True)
