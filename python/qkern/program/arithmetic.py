@@ -48,7 +48,7 @@ def _minimum(a: _Array, b: _Array, *, out: _Array | None = None) -> _Array:
     return _chosen((a <= b) | (a != a), a, b, out)
 
 
-def _chosen(where: _Array, a: _Array, b: _Array, out: _Array | None) -> _Array:
+def _chosen(where: _Array, a: Any, b: _Array, out: _Array | None) -> _Array:
     result = np.where(where, a, b)
     if out is None:
         return result
@@ -182,6 +182,9 @@ class Apply(Call):
 
 
 def _clamped(x: _Array, bounds: _Bounds, out: _Array | None) -> _Array:
+    """NaN stays, and so does -0 at a bound of 0: np.clip's choice there depends on NumPy's version."""
     if bounds is None:
         return x
-    return np.asarray(np.clip(x, x.dtype.type(bounds[0]), x.dtype.type(bounds[1]), out=out))
+    low, high = map(x.dtype.type, bounds)
+    above = np.where(x < low, low, x)
+    return _chosen(above > high, high, above, out)

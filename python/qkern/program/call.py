@@ -45,15 +45,15 @@ class Call:
     """
 
     takes_out: ClassVar[bool] = True
-    depends_on_values: ClassVar[bool] = False  # the forms of its results do
+    depends_on_values: ClassVar[bool] = False  # the forms of its results do: it has no `forms`
     route: ClassVar[str] = ""  # how it is computed, in a word, where that is worth one
 
     def __call__(self, *arrays: Any, **out: Any) -> Any:
         raise NotImplementedError
 
-    def forms(self, *operands: Form) -> tuple[Form, ...] | None:
-        """Forms of the results for operands of these forms; None where they depend on values. Raises ValueError where
-        the call doesn't take such operands."""
+    def forms(self, *operands: Form) -> tuple[Form, ...]:
+        """Forms of the results for operands of these forms. Raises ValueError where the call doesn't take such
+        operands."""
         raise NotImplementedError
 
     def alias(self, *operands: Form) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..program import Convolution, Form, FullyConnected
+from ..program import Form
 from .clock import Clock
 from .plan import Plan, Segment
 
@@ -55,7 +55,7 @@ def _of_a_sample(segment: Segment, forms: Mapping[int, Form], count: int) -> Pla
         if not call.by_sample(*operands):
             return None
         macs += call.macs(*operands)
-        weights += call.layer.nbytes if isinstance(call, (Convolution, FullyConnected)) else 0
+        weights += sum(layer.nbytes for layer in call.layers())
     if macs > _MOST_MACS or macs < _LEAST_USES * weights:
         return None
     plan = Plan(segment, one)
@@ -67,7 +67,6 @@ def forms_of(segment: Segment, forms: Mapping[int, Form]) -> dict[int, Form]:
     known, program = dict(forms), segment.program
     for number in segment.numbers:
         results = program.steps[number].call.forms(*[known[index] for index in program.reads[number]])
-        assert results is not None
         known.update(zip(program.writes[number], results, strict=True))
     return known
 

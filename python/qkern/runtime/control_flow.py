@@ -149,9 +149,6 @@ class _ControlFlow(Call):
         kept = tuple(results[index] for index in self.kept)
         return kept[0] if len(kept) == 1 else kept
 
-    def forms(self, *operands: Any) -> None:
-        return None
-
 
 @dataclass(frozen=True, eq=False)
 class _If(_ControlFlow):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
-from ..program import Call, Form, Kind, Lowering, Slot, Step
+from ..program import Call, Kind, Lowering, Slot, Step
 from ..reference_list import unproven
 from .onnxruntime_call import has_onnxruntime, onnxruntime_call
 from .reference import reference_call
@@ -154,9 +154,6 @@ class Foreign(Call):
             return self.library(*arrays)
         except Exception as error:  # each library's own classes
             raise RuntimeError(f"{self.label}: {error}") from error
-
-    def forms(self, *operands: Form) -> None:
-        return None
 
 
 def _some(names: Sequence[str]) -> str:

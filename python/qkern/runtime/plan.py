@@ -176,7 +176,6 @@ class Plan:
                 native = step.call.native(*operands) if alias is None and _fits(operands) else None
             except Exception as error:
                 raise error_of(step, error) from error
-            assert results is not None
             for index, form in zip(writes, results, strict=True):
                 self._forms[index] = form
                 self._parts[index] = _Part(index, 0)
