@@ -78,6 +78,12 @@ def test_a_table_is_looked_up_in_place_also_behind_a_sum(rng, isa):
     assert sorted(map(tuple, joined(session).values())) == [("Add", "Sigmoid"), ("QuantizeLinear", "Transpose")]
 
 
+def test_a_constant_is_added_in_place(rng, isa):
+    more = f"k = DequantizeLinear(k_q, s2, z2) t = Add(a, k) {quantized('y', 't')}"
+    session = run(f"{HEAD} {{ {FIRST} {more} }}", rng, k_q=rng.integers(0, 256, (1, 4, 9, 7), dtype=np.uint8))
+    assert sorted(joined(session).values()) == [["QuantizeLinear", "Transpose", "Add"]]
+
+
 SEPARATE = {
     "codes that are read twice": f"t = Add(a, a) {quantized('y', 't')}",
     "codes that are an output": f"h = Sigmoid(a) {quantized('y', 'h')}",

@@ -97,6 +97,10 @@ class Plan:
         self._program = segment.program
         self._segment = segment
         self._forms = dict(forms)
+        for number in segment.numbers:
+            for index in segment.program.reads[number]:
+                if (constant := segment.program.constants[index]) is not None:
+                    self._forms[index] = Form(constant.shape, constant.dtype)
         self._parts = {index: _Part(index, 0) for index in segment.arrives}
         self._natives: dict[int, _core.NativeCall] = {}
         self._joined: set[int] = set()  # steps that are no steps of their own
@@ -169,7 +173,7 @@ class Plan:
         for number in self._segment.numbers:
             step = self._program.steps[number]
             reads, writes = self._program.reads[number], self._program.writes[number]
-            operands = [self._form(index) for index in reads]
+            operands = [self._forms[index] for index in reads]
             try:
                 results = step.call.forms(*operands)
                 alias = step.call.alias(*operands)
@@ -200,10 +204,6 @@ class Plan:
             self._timed_as[join.last] = join.layer
             self._joined.update(join.joined)
             self._computed_in.update(dict.fromkeys({*join.joined, join.last} - {join.layer}, join.layer))
-
-    def _form(self, index: int) -> Form:
-        constant = self._program.constants[index]
-        return self._forms[index] if constant is None else Form(constant.shape, constant.dtype)
 
     def _part(self, index: int) -> _Part:
         return self._parts.get(index) or _Part(index, 0)
