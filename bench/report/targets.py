@@ -21,7 +21,7 @@ NOISE = 0.03  # by which ratios differ from run to run
 REASONS: Mapping[tuple[str, str], str] = {
     ("avx2", "saturating"): "the peer is wrong: `vpmaddubsw` saturates, in 3 instructions; exact sums take 4 (0021)",
     ("avx2", "depthwise"): "48 `vpmaddwd` pairs per tile at 1.6 a cycle, and an epilogue as long, allow 60 GOPS (0034)",
-    ("avx2", "grouped"): "two groups of 8 channels share a tile: half of the products are with zeros (0023)",
+    ("avx2", "grouped"): "groups of 8 channels fill half of a tile's columns, and rows are runs of 8 codes (0023)",
     ("avx2", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",
     ("avx512_vnni", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",
     ("avx_vnni", "quantize"): "the contract asks for a division; the peer multiplies by 1 / scale (0022)",

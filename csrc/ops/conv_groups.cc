@@ -17,12 +17,12 @@ std::vector<T> channels_last_weights(const ConvWeights& weights) {
 }
 
 // Narrow groups side by side as one: between the channels of different groups stands the weights' zero point, which contributes
-// nothing. Several times the multiplications are cheaper than rows of a few bytes and tiles of a few columns
-// (docs/decisions/0023-merge-narrow-groups.md). Not for float, where 0 * inf would contribute.
+// nothing. Several times the multiplications are cheaper than rows of a few bytes and tiles of a few columns, up to a width that depends
+// on how many the tier does at once (docs/decisions/0023-merge-narrow-groups.md). Not for float, where 0 * inf would contribute.
 class MergedGroups {
  public:
-  MergedGroups(const ConvWeights& weights, const ConvQuantization& quantization) : weights_(weights) {
-    constexpr Index enough = 16;  // channels of a group
+  MergedGroups(const ConvWeights& weights, const ConvQuantization& quantization, const gemm::GemmKernels& kernels) : weights_(weights) {
+    const Index enough = kernels.depth < 4 ? 8 : 16;  // channels of a group
     const Index in = weights.in_channels / weights.groups, out = weights.out_channels / weights.groups, taps = weights.window.positions();
     Index merge = 1;
     while (weights.groups % (2 * merge) == 0 && 2 * merge * std::max(in, out) <= enough) merge *= 2;
@@ -69,7 +69,7 @@ std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const g
 }  // namespace
 
 ConvGroups::ConvGroups(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels)
-    : ConvGroups(MergedGroups(weights, quantization).weights(), quantization, output, kernels.int8) {
+    : ConvGroups(MergedGroups(weights, quantization, kernels.int8).weights(), quantization, output, kernels.int8) {
   merged_ = weights.groups / static_cast<Index>(packed_.size());
 }
 
