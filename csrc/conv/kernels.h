@@ -13,7 +13,7 @@ struct ImageRows {
   bool is_signed;
   std::uint8_t fill;
   Index out_width;
-  Index kernel_height, kernel_width, stride_height, stride_width, dilation_width, pad_top, pad_left;
+  Index kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
 };
 
 // A depthwise convolution: one channel in, one out; lhs taps are window positions, tap_depth = channels.
@@ -31,6 +31,7 @@ struct DepthwiseKernels {
   // For windows of several rows without dilation between them, where the tier has such a kernel (conv/depthwise_rows.h): weights
   // [channel block][first row even, odd][kernel_height / 2 + 1][kernel_width][row_channels][2], int16 with the zero point subtracted.
   // The last block of channels ends with the last channel; fewer than row_channels are padded. `rows` of the output, not pixels.
+  // Float: windows of a plane, any dilation (conv/depthwise_float.h), weights as for `run`.
   Index row_channels = 0;
   void (*run_rows)(const ImageRows&, const void* weights, const gemm::Epilogue&, gemm::Range rows) = nullptr;
 };

@@ -94,12 +94,14 @@ class Columns {
   [[gnu::always_inline]] void finish(const Bounds<Simd>& bounds, const float* acc, Out* out) const {
     static_assert(std::is_same_v<Out, float>);
     for (int v = 0; v < Vectors; ++v) {
-      Floats value = load<Floats>(acc + v * Simd::lanes) + factor_[v];
-      value = value == value ? value : Floats{} + __builtin_nanf("");  // one NaN: which of two a sum keeps is the compiler's choice
-      value = value < bounds.low ? bounds.low : value;                 // NaN passes, as np.clip
-      value = value > bounds.high ? bounds.high : value;
-      put(value, out + v * Simd::lanes);
+      put(result(bounds, load<Floats>(acc + v * Simd::lanes), v), out + v * Simd::lanes);
     }
+  }
+  [[gnu::always_inline]] Floats result(const Bounds<Simd>& bounds, Floats acc, int v) const {
+    Floats value = acc + factor_[v];
+    value = value == value ? value : Floats{} + __builtin_nanf("");  // one NaN: which of two a sum keeps is the compiler's choice
+    value = value < bounds.low ? bounds.low : value;                 // NaN passes, as np.clip
+    return value > bounds.high ? bounds.high : value;
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conv/depthwise.h"
+#include "conv/depthwise_float.h"
 #include "conv/depthwise_rows.h"
 #include "elementwise/loops.h"
 #include "gemm/driver.h"
@@ -41,13 +42,21 @@ constexpr conv::DepthwiseKernels make_depthwise_kernels() {
   return kernels;
 }
 
+template <class Simd>
+constexpr conv::DepthwiseKernels make_float_depthwise_kernels() {
+  conv::DepthwiseKernels kernels{Simd::lanes, 1, &conv::Depthwise<Simd>::run_float32};
+  kernels.row_channels = Simd::lanes;
+  kernels.run_rows = &conv::DepthwiseFloat<Simd>::run;
+  return kernels;
+}
+
 template <class Tier>
 constexpr KernelTable make_kernel_table() {
   return {Tier::name,
           make_gemm_kernels<typename Tier::Int8Kernel>(),
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
-          {Tier::Simd::lanes, 1, &conv::Depthwise<typename Tier::Simd>::run_float32},
+          make_float_depthwise_kernels<typename Tier::Simd>(),
           elementwise::make_kernels<Tier>(),
           make_limits<Tier>()};
 }

@@ -50,7 +50,7 @@ ConvDepthwise::ConvDepthwise(const ConvWeights& weights, std::span<const float> 
     : kernels_(kernels.depthwise_float32),
       channels_(weights.out_channels),
       taps_(weights.window.positions()),
-      kernel_(Kernel::Taps),
+      kernel_(weights.window.kernel[0] == 1 ? Kernel::Rows : Kernel::Taps),
       float_(by_taps(static_cast<const float*>(weights.data))),
       channel_arrays_(round_up(channels_, kernels_.lanes), bias, [](Index channel) { return channel; }) {}
 
@@ -152,14 +152,15 @@ void ConvDepthwise::share_rows(const ConvPlane& plane, Index rows, Index pixels,
 void ConvDepthwise::run(const ConvPlane& plane) const {
   gemm::Epilogue epilogue = plane.epilogue;
   channel_arrays_.apply(epilogue, plane.lhs.is_signed, 0);
-  if (kernel_ == Kernel::Rows) return run_rows(plane, epilogue);
-  const auto kernel = kernel_ == Kernel::Dot ? kernels_.run_dot : kernels_.run;
-  const void* weights = kernel_ == Kernel::Dot ? static_cast<const void*>(dot_.data()) : int16_.data();
+  const void* weights = int16_.data();
+  if (kernel_ == Kernel::Dot) weights = dot_.data();
   if (!float_.empty()) weights = float_.data();
+  if (kernel_ == Kernel::Rows) return run_rows(plane, weights, epilogue);
+  const auto kernel = kernel_ == Kernel::Dot ? kernels_.run_dot : kernels_.run;
   share_rows(plane, plane.rows, 1, [&](gemm::Range rows) { kernel(plane.lhs, weights, epilogue, rows); });
 }
 
-void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilogue) const {
+void ConvDepthwise::run_rows(const ConvPlane& plane, const void* weights, const gemm::Epilogue& epilogue) const {
   const Window& window = plane.window;
   conv::ImageRows rows{};
   rows.data = plane.lhs.data;
@@ -168,15 +169,16 @@ void ConvDepthwise::run_rows(const ConvPlane& plane, const gemm::Epilogue& epilo
   rows.fill = static_cast<std::uint8_t>(x_zero_);
   rows.out_width = plane.lhs.inner_rows;
   rows.kernel_height = window.kernel[1], rows.kernel_width = window.kernel[2];
-  rows.stride_height = window.stride[1], rows.stride_width = window.stride[2], rows.dilation_width = window.dilation[2];
+  rows.stride_height = window.stride[1], rows.stride_width = window.stride[2];
+  rows.dilation_height = window.dilation[1], rows.dilation_width = window.dilation[2];
   rows.pad_top = window.pad_begin[1], rows.pad_left = window.pad_begin[2];
-  share_rows(plane, plane.rows / rows.out_width, rows.out_width, [&](gemm::Range range) { kernels_.run_rows(rows, int16_.data(), epilogue, range); });
+  share_rows(plane, plane.rows / rows.out_width, rows.out_width, [&](gemm::Range range) { kernels_.run_rows(rows, weights, epilogue, range); });
 }
 
 std::string ConvDepthwise::name() const {
   switch (kernel_) {
     case Kernel::Dot: return "depthwise, four taps";
-    case Kernel::Rows: return "depthwise, row pairs";
+    case Kernel::Rows: return float_.empty() ? "depthwise, row pairs" : "depthwise";
     default: return "depthwise";
   }
 }

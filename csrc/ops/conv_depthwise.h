@@ -21,7 +21,7 @@ class ConvDepthwise final : public ConvRoute {
   const gemm::GemmKernels* tile() const override;
 
  private:
-  // Which of the tier's kernels: any weights, a dot product of four taps, or pairs of image rows (conv/kernels.h).
+  // Which of the tier's kernels: any weights, a dot product of four taps, or (pairs of) image rows (conv/kernels.h).
   enum class Kernel { Taps, Dot, Rows };
 
   // Weights minus their zero points, [channel][tap], their sum per channel, and how the kernels want them.
@@ -41,7 +41,7 @@ class ConvDepthwise final : public ConvRoute {
   std::vector<std::int32_t> column_offsets(const Centred& centred, std::int32_t x_zero, bool is_signed) const;
   template <class Run>
   void share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const;
-  void run_rows(const ConvPlane& plane, const gemm::Epilogue& epilogue) const;
+  void run_rows(const ConvPlane& plane, const void* weights, const gemm::Epilogue& epilogue) const;
 
   conv::DepthwiseKernels kernels_;
   Index channels_, taps_;
@@ -49,7 +49,7 @@ class ConvDepthwise final : public ConvRoute {
   std::int32_t x_zero_ = 0;
   std::vector<std::int8_t> dot_;     // Dot
   std::vector<std::int16_t> int16_;  // Taps, Rows
-  std::vector<float> float_;         // Taps of a float convolution
+  std::vector<float> float_;         // Taps, Rows of a float convolution
   ChannelArrays channel_arrays_;
 };
 

@@ -21,6 +21,18 @@ CONVOLUTIONS = {
     "depthwise": ((2, 5, 4, 5), (5, 1, 3, 3), {"groups": 5, "padding": 1}),
     "depthwise wide": ((1, 67, 3, 4), (67, 1, 2, 2), {"groups": 67}),
     "depthwise 49": ((1, 49, 3, 3), (49, 1, 3, 3), {"groups": 49, "strides": 2, "padding": 1}),
+    "depthwise 8 pixels": ((1, 33, 4, 8), (33, 1, 3, 3), {"groups": 33, "padding": 1}),
+    "depthwise 15 pixels": ((2, 17, 3, 15), (17, 1, 3, 3), {"groups": 17, "padding": 1}),
+    "depthwise 3x3 s2": ((1, 16, 7, 17), (16, 1, 3, 3), {"groups": 16, "strides": 2, "padding": [(0, 1), (0, 1)]}),
+    "depthwise 5x5": ((1, 35, 7, 13), (35, 1, 5, 5), {"groups": 35, "padding": 2}),
+    "depthwise 5x5 s2": ((1, 8, 9, 31), (8, 1, 5, 5), {"groups": 8, "strides": 2, "padding": 2}),
+    "depthwise 3x3 tall": ((1, 20, 9, 1), (20, 1, 3, 3), {"groups": 20, "padding": 1, "strides": (2, 1)}),
+    "depthwise 4x2": ((1, 18, 6, 16), (18, 1, 4, 2), {"groups": 18, "strides": (1, 3), "padding": [(3, 0), (0, 1)]}),
+    "depthwise dilated": ((1, 16, 9, 11), (16, 1, 3, 3), {"groups": 16, "dilations": (3, 2), "padding": 2}),
+    "depthwise dilated rows": ((1, 4, 9, 11), (4, 1, 3, 3), {"groups": 4, "dilations": (2, 1), "padding": 1}),
+    "depthwise in borders": ((1, 9, 2, 1), (9, 1, 3, 3), {"groups": 9, "padding": 5}),
+    "depthwise 1-d": ((1, 21, 23), (21, 1, 7), {"groups": 21, "padding": 3}),
+    "depthwise 3-d": ((1, 19, 3, 4, 5), (19, 1, 2, 3, 3), {"groups": 19, "padding": 1}),
     "1-d": ((1, 3, 11), (4, 3, 4), {"strides": 2, "padding": 2}),
     "3-d": ((1, 2, 3, 4, 3), (3, 2, 2, 2, 2), {"padding": 1}),
     "no batch": ((0, 3, 4, 4), (2, 3, 2, 2), {}),
@@ -70,6 +82,19 @@ def test_conv(isa, rng, geometry):
         layer = Conv(w, b, clamp=clamp, **kwargs)
         np.testing.assert_array_equal(layer(last), np.moveaxis(expected, 1, -1))
         assert layer.output_shape(last.shape) == np.moveaxis(expected, 1, -1).shape
+
+
+def test_depthwise_values_that_are_not_finite(isa, rng):
+    # Borders too: 0 * inf is NaN, and a row of the image must not reach the next one's windows.
+    x, w = normal(rng, (1, 35, 6, 17)), normal(rng, (35, 1, 3, 3))
+    x[0, ::3, 2, 5], x[0, ::5, 0, 16], w[3, 0, 0, 0], w[8, 0, 2, 2] = np.nan, np.inf, np.inf, -np.inf
+    with np.errstate(all="ignore"):
+        for clamp in (None, (0, 6.0)):
+            expected = oracle.conv_fma(x, w, None, clamp=clamp, groups=35, padding=1)
+            expected[np.isnan(expected)] = np.nan  # one NaN
+            np.testing.assert_array_equal(
+                bits(Conv(w, clamp=clamp, layout="NCHW", groups=35, padding=1)(x)), bits(expected)
+            )
 
 
 def test_values_that_are_not_finite(isa):
