@@ -90,15 +90,23 @@ py::object conv(const py::array& x, const py::array& w, const py::object& stride
   const ops::Layout order = parse_layout(layout);
   const auto layer = [&] {
     const WithoutGil release;
-    return ops::Conv(g.weights, {{}, w_zero, {}, 1, x_zero}, output, order);
+    return ops::Conv(g.weights, {{}, w_zero, {}, 1, x_zero}, output, order, ops::Algorithm::Direct);  // packs for one call
   }();
   return run(layer, g.padding, g.axes, x, x_type, out);
+}
+
+ops::Algorithm parse_algorithm(const std::string& name) {
+  if (name == "auto") return ops::Algorithm::Auto;
+  if (name == "direct") return ops::Algorithm::Direct;
+  if (name == "winograd2") return ops::Algorithm::Winograd2;
+  if (name == "winograd4") return ops::Algorithm::Winograd4;
+  value_error("algorithm '" + name + "' is none of auto, direct, winograd2, winograd4");
 }
 
 ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
                      const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
                      const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                     const std::string& layout) {
+                     const std::string& layout, const std::string& algorithm) {
   const DType dtype = dtype_of(weight, "weight", codes);
   const py::array w = contiguous(weight);
   const Geometry g = geometry(w, dtype, strides, padding, dilations, groups, "weight");
@@ -113,8 +121,9 @@ ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, co
   check_multipliers(scale, x, output);
   const std::int32_t zero_x = activation_zero_point(x_zero);
   const ops::Layout order = parse_layout(layout);
+  const ops::Algorithm by = parse_algorithm(algorithm);
   const WithoutGil release;
-  return {ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order), g.padding, g.axes};
+  return {ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order, by), g.padding, g.axes};
 }
 
 ConvLayer make_conv(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,
@@ -164,6 +173,11 @@ py::object call_fused(const ConvLayer& layer, const py::array& x, const std::opt
 
 py::tuple layer_output_shape(const ConvLayer& layer, const Shape& x_shape) {
   return py::tuple(py::cast(call_shape(layer.conv, layer.padding, layer.axes, x_shape, "x_shape").shape));
+}
+
+std::string route_of(const ConvLayer& layer, const Shape& x_shape) {
+  const Call call = call_shape(layer.conv, layer.padding, layer.axes, x_shape, "x_shape");
+  return layer.conv.route(layer.conv.plan(DType::Uint8, call.image, call.window));
 }
 
 // [out, in / groups, kernel...]
@@ -282,19 +296,24 @@ Args:
     clamp: (low, high) codes of the result, e.g. of a fused activation.
     strides, padding, dilations, groups: as conv().
     layout: "NHWC" (default; fastest) or "NCHW".
+    algorithm: how 3x3 windows of stride 1 are computed, to the same result. "winograd4" and "winograd2": by Winograd's F(4x4, 3x3) and F(2x2, 3x3),
+        in integers; "auto": as is fastest for the image; "direct".
 
-Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)")
+Raises ValueError for an invalid parameter or shape, or where the algorithm doesn't apply, TypeError for a wrong dtype.)")
       .def(py::init([](const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero_point,
                        const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point,
                        const py::object& y_dtype, const Clamp& clamp, const py::object& strides, const py::object& padding,
-                       const py::object& dilations, Index groups, const std::string& layout) {
+                       const py::object& dilations, Index groups, const std::string& layout, const std::string& algorithm) {
              return std::make_shared<QConv>(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point,
-                                                       y_dtype, clamp, strides, padding, dilations, groups, layout));
+                                                       y_dtype, clamp, strides, padding, dilations, groups, layout, algorithm));
            }),
            py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
-           py::arg("layout") = "NHWC")
+           py::arg("layout") = "NHWC", py::arg("algorithm") = "auto")
+      .def(
+          "route_of", [](const QConv& layer, const Shape& shape) { return route_of(layer, shape); }, py::arg("x_shape"),
+          "How an input of shape x_shape is computed: direct, winograd4, ... Packs for it, if it is the first of its kind.")
       .def(
           "_fused",
           [](const QConv& layer, const py::array& x, const std::optional<Quantize>& quantize, const std::optional<Addition>& add,

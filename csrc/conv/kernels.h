@@ -36,4 +36,34 @@ struct DepthwiseKernels {
   void (*run_rows)(const ImageRows&, const void* weights, const gemm::Epilogue&, gemm::Range rows) = nullptr;
 };
 
+// Images one after the other, channels last, under a 3x3 window of stride 1; what lies outside of an image is `fill`. The product takes `depth` of
+// the channels, from `data` on.
+struct WinogradImage {
+  const void* data;
+  Index height, width, channels, depth;
+  bool is_signed;
+  std::uint8_t fill;
+  Index pad_top, pad_left, out_height, out_width;
+};
+
+// Right operand as packed: panels of the kernel's columns (the last one narrower, a multiple of its lanes), each
+// [position][depth group][lane][depth], zero padded.
+struct WinogradWeights {
+  const std::int16_t* panels;
+  Index cols;
+};
+
+// F(tile x tile, 3x3) on a tier (conv/winograd.h). Tiles are numbered along the rows of each image, images one after the other.
+struct WinogradKernel {
+  Index tile, positions;  // pixels of an output tile; products per tile: positions^2
+  std::int64_t limit;     // a sum y is right where -limit <= y < limit
+  // weights [cols][depth][3][3], int8 or uint8, to panels
+  void (*pack)(const void* weights, bool is_signed, Index cols, Index depth, std::int16_t* panels);
+  void (*run)(const WinogradImage&, const WinogradWeights&, const gemm::Epilogue&, gemm::Range tiles, gemm::Range panels);
+};
+struct WinogradKernels {
+  Index rows, cols, lanes, depth;  // of the tile of a product
+  WinogradKernel form[2];          // F(2x2, 3x3), F(4x4, 3x3)
+};
+
 }  // namespace qkern::conv

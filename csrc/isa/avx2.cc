@@ -86,6 +86,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdAvx2>;
   using Int8Kernel = Int8Avx2;
   using Float32Kernel = Float32Avx2;
+  using Int16Kernel = Int16Tile256<PairSumsAvx2>;
   static constexpr auto lookup = &lookup_avx2;
 };
 

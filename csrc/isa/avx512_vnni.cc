@@ -221,6 +221,39 @@ struct Float32Avx512 {
   }
 };
 
+// Products of int16 (conv/winograd.h), 12 x 32: 24 accumulators, 2 columns of rhs; lhs is broadcast from memory by the product.
+struct Int16Avx512Vnni {
+  using Simd = SimdAvx512;
+  static constexpr int rows = 12, cols = 32, lanes = 16, depth = 2;
+  static constexpr Index place(Index col, Index j) { return col * depth + j; }
+
+  template <int Rows, int Vectors>
+  static void run(const std::int16_t* lhs, Index row_stride, const std::int16_t* panel, Index groups, std::int32_t* tile) {
+    __m512i sum[Rows][Vectors];
+#pragma GCC unroll 12
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_setzero_si512();
+    }
+    for (Index g = 0; g < groups; ++g, lhs += depth, panel += Vectors * 32) {
+      __m512i b[Vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_si512(panel + v * 32);
+#pragma GCC unroll 12
+      for (int r = 0; r < Rows; ++r) {
+        const __m512i a = _mm512_set1_epi32(load_i32(lhs + r * row_stride));
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_dpwssd_epi32(sum[r][v], a, b[v]);
+      }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) _mm512_storeu_si512(tile + (r * Vectors + v) * 16, sum[r][v]);
+    }
+  }
+};
+
 // 64 channels: the bytes of four taps are interleaved until each 32-bit lane holds four taps of one channel. Unpacking works
 // within 128-bit lanes, so sum j holds channels 4j..4j+3 of each 16; a transpose of lanes brings them back into order.
 struct DepthwiseAvx512Vnni {
@@ -265,6 +298,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdAvx512>;
   using Int8Kernel = Int8Avx512Vnni;
   using Float32Kernel = Float32Avx512;
+  using Int16Kernel = Int16Avx512Vnni;
   using DepthwiseTile = DepthwiseAvx512Vnni;
   static constexpr auto lookup = &lookup_avx2;
 };

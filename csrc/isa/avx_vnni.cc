@@ -97,6 +97,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdAvxVnni>;
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
+  using Int16Kernel = Int16Tile256<PairSumsAvxVnni>;
   static constexpr auto lookup = &lookup_avx2;
 };
 

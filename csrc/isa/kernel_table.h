@@ -5,6 +5,7 @@
 //   name                       its one spelling
 //   Int8Kernel, Float32Kernel  gemm::MicroKernel
 //   DepthwiseTile              optional: conv::DepthwiseDot
+//   Int16Kernel                conv::Int16Kernel
 //   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
 //                              widen(address of int8, uint8 or int16) -> I32
 //                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once
@@ -46,6 +47,7 @@ struct KernelTable {
   gemm::GemmKernels float32;
   conv::DepthwiseKernels depthwise_int8;
   conv::DepthwiseKernels depthwise_float32;
+  conv::WinogradKernels winograd;
   elementwise::Kernels elementwise;
   Limits limits;
 };

@@ -4,6 +4,7 @@
 #include "conv/depthwise.h"
 #include "conv/depthwise_float.h"
 #include "conv/depthwise_rows.h"
+#include "conv/winograd.h"
 #include "elementwise/loops.h"
 #include "gemm/driver.h"
 #include "gemm/packing.h"
@@ -57,6 +58,7 @@ constexpr KernelTable make_kernel_table() {
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
           make_float_depthwise_kernels<typename Tier::Simd>(),
+          conv::make_winograd_kernels<typename Tier::Int16Kernel>(),
           elementwise::make_kernels<Tier>(),
           make_limits<Tier>()};
 }

@@ -92,6 +92,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8Neon;
   using Float32Kernel = Float32Neon;
+  using Int16Kernel = Int16Neon;
   static constexpr auto lookup = &lookup_neon;
 };
 

@@ -46,6 +46,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8Dotprod;
   using Float32Kernel = Float32Neon;
+  using Int16Kernel = Int16Neon;
   using DepthwiseTile = DepthwiseDotprod;
   static constexpr auto lookup = &lookup_neon;
 };

@@ -115,6 +115,7 @@ struct Tier {
   using Float32Products = VectorProducts<SimdNeon>;
   using Int8Kernel = Int8I8mm;
   using Float32Kernel = Float32Neon;
+  using Int16Kernel = Int16Neon;
   using DepthwiseTile = DepthwiseDotprod;
   static constexpr auto lookup = &lookup_neon;
 };

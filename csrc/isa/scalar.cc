@@ -50,6 +50,7 @@ struct Tier {
   using Float32Products = Float32ProductsScalar;
   using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
   using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
+  using Int16Kernel = conv::ScalarInt16Kernel<Simd, 4, 8>;
 };
 
 }  // namespace

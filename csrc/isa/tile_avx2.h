@@ -170,5 +170,42 @@ inline int load_i32(const void* from) {
   return value;
 }
 
+// Products of int16 (conv/winograd.h), 6 x 16: 12 accumulators, 2 columns of rhs, 1 broadcast of lhs, 1 product.
+template <class PairSums>
+struct Int16Tile256 {
+  using Simd = Simd256<PairSums>;
+  static constexpr int rows = 6, cols = 16, lanes = 8, depth = 2;
+  static constexpr Index place(Index col, Index j) { return col * depth + j; }
+
+  template <int Rows, int Vectors>
+  static void run(const std::int16_t* lhs, Index row_stride, const std::int16_t* panel, Index groups, std::int32_t* tile) {
+    __m256i sum[Rows][Vectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
+    }
+    for (Index g = 0; g < groups; ++g, lhs += depth, panel += Vectors * 16) {
+      __m256i b[Vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel) + v);
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i a = _mm256_set1_epi32(load_i32(lhs + r * row_stride));
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) {
+          sum[r][v] = PairSums::add(sum[r][v], a, b[v]);
+          asm("" : "+x"(sum[r][v]));  // else GCC adds products up first, and spills them
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(tile) + r * Vectors + v, sum[r][v]);
+    }
+  }
+};
+
 }  // namespace
 }  // namespace qkern::isa

@@ -142,6 +142,59 @@ struct Float32Neon {
   }
 };
 
+// Products of int16 (conv/winograd.h), 6 x 16: 24 accumulators, 6 of lhs with eight depths each, and rhs in the 2 that are left. A register of rhs
+// holds two depths of 4 columns, one in each half, for smlal and smlal2.
+struct Int16Neon {
+  using Simd = SimdNeon;
+  static constexpr int rows = 6, cols = 16, lanes = 4, depth = 2;
+  static constexpr Index place(Index col, Index j) { return col / 4 * 8 + j * 4 + col % 4; }
+
+  template <int Rows, int Vectors>
+  static void run(const std::int16_t* lhs, Index row_stride, const std::int16_t* panel, Index groups, std::int32_t* tile) {
+    int32x4_t sum[Rows][Vectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = vdupq_n_s32(0);
+    }
+    Index g = 0;
+    for (; g + 4 <= groups; g += 4, lhs += 8, panel += 4 * Vectors * 8) {
+      int16x8_t a[Rows];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) a[r] = vld1q_s16(lhs + r * row_stride);
+      add_group<0>(sum, a, panel);
+      add_group<1>(sum, a, panel + Vectors * 8);
+      add_group<2>(sum, a, panel + 2 * Vectors * 8);
+      add_group<3>(sum, a, panel + 3 * Vectors * 8);
+    }
+    for (; g < groups; ++g, lhs += 2, panel += Vectors * 8) {
+      int16x8_t a[Rows];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) a[r] = vreinterpretq_s16_s32(vdupq_n_s32(load_unaligned<std::int32_t>(lhs + r * row_stride)));
+      add_group<0>(sum, a, panel);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) vst1q_s32(tile + (r * Vectors + v) * 4, sum[r][v]);
+    }
+  }
+
+ private:
+  template <int group, int Rows, int Vectors>
+  [[gnu::always_inline]] static void add_group(int32x4_t (&sum)[Rows][Vectors], const int16x8_t (&a)[Rows], const std::int16_t* panel) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      const int16x8_t b = vld1q_s16(panel + v * 8);
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) {
+        sum[r][v] = vmlal_laneq_s16(sum[r][v], vget_low_s16(b), a[r], 2 * group);
+        sum[r][v] = vmlal_high_laneq_s16(sum[r][v], b, a[r], 2 * group + 1);
+      }
+    }
+  }
+};
+
 // y[i] = table[x[i]]: the table in 16 registers, tbl for its first quarter and tbx for each other one (an index outside of a
 // quarter leaves the byte as it is).
 inline void lookup_neon(const std::uint8_t* x, Index n, const std::uint8_t* table, std::uint8_t* y) {

@@ -18,7 +18,7 @@ std::unique_ptr<const ConvRoute> make_route(const ConvWeights& weights, const Ar
 
 }  // namespace
 
-Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout)
+Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm)
     : kernels_(isa::active_kernels()),
       window_(weights.window),
       in_channels_(weights.in_channels),
@@ -28,7 +28,8 @@ Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, con
       output_(output),
       layout_(layout),
       x_zero_(quantization.x_zero),
-      route_(make_route(weights, quantization, output)) {}
+      route_(make_route(weights, quantization, output)),
+      winograd_(ConvWinograd::make(weights, quantization, output, kernels_, algorithm)) {}
 
 Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout)
     : kernels_(isa::active_kernels()),
@@ -53,7 +54,9 @@ ConvPlan Conv::plan(const Quantizer& quantizer, Layout x_layout, const ImageShap
 ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window,
                     const std::optional<ImageQuantizer>& quantizer) const {
   ConvPlan plan{x_dtype, window, image.batch, output_size(image, window), {}, {}, 0, 0, 0, 0, 0};
-  plan.image = plan_image(image, x_layout, size_of(x_dtype), route_->image_needs(x_dtype, window), quantizer);
+  if (winograd_) plan.winograd = winograd_->choose(image.batch * plan.out[0], plan.out);
+  const ImageNeeds image_needs = plan.winograd ? winograd_->image_needs(window) : route_->image_needs(x_dtype, window);
+  plan.image = plan_image(image, x_layout, size_of(x_dtype), image_needs, quantizer);
   const TapNeeds needs = route_->tap_needs();
   plan.tap_offsets = tap_offsets(plan.image.prepared, window, needs.merges_width);
   plan.taps = static_cast<Index>(plan.tap_offsets.size());
@@ -91,7 +94,15 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFin
   epilogue.float_low = low_;
   epilogue.float_high = high_;
 
-  const auto run_planes = [&](Index begin, Index end) {
+  epilogue.out = pixels_last;
+  if (plan.winograd) winograd_->run(*plan.winograd, {prepared, plan.window, plan.out, plan.planes, plan.x_dtype == DType::Int8, epilogue, finish});
+  else run_planes(plan, prepared, epilogue, finish);
+
+  if (transposes) to_channels_first(pixels_last, plan.batch, out_channels_, rows / plan.batch, size, y);
+}
+
+void Conv::run_planes(const ConvPlan& plan, const PreparedImage& prepared, const gemm::Epilogue& epilogue, const gemm::CodeFinisher* finish) const {
+  const auto run = [&](Index begin, Index end) {
     for (Index plane = begin; plane < end; ++plane) {
       gemm::Lhs lhs = plane_lhs(prepared, plan.window, plan.out, plane, plan.x_dtype == DType::Int8);
       lhs.inner_rows = plan.inner_rows;
@@ -99,16 +110,14 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFin
       lhs.taps = plan.taps;
       lhs.tap_depth = plan.tap_depth;
       gemm::Epilogue to = epilogue;
-      to.out = static_cast<unsigned char*>(pixels_last) + plane * plan.plane_rows * out_channels_ * size;
+      to.out = static_cast<unsigned char*>(to.out) + plane * plan.plane_rows * out_channels_ * size_of(output_.dtype);
       route_->run({prepared, plan.window, lhs, to, plan.plane_rows, finish});
     }
   };
   // Whole planes to each thread where there are enough, and none takes much longer than a chunk; else the threads share each plane.
   const Index work = route_->work(plan.plane_rows);
-  if (work <= 2 * threading::chunk_work && plan.planes >= 2 * threading::num_threads()) threading::parallel_for(plan.planes, work, run_planes);
-  else run_planes(0, plan.planes);
-
-  if (transposes) to_channels_first(pixels_last, plan.batch, out_channels_, rows / plan.batch, size, y);
+  if (work <= 2 * threading::chunk_work && plan.planes >= 2 * threading::num_threads()) threading::parallel_for(plan.planes, work, run);
+  else run(0, plan.planes);
 }
 
 }  // namespace qkern::ops

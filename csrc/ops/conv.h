@@ -9,6 +9,7 @@
 
 #include "isa/kernel_table.h"
 #include "ops/conv_route.h"
+#include "ops/conv_winograd.h"
 
 namespace qkern::ops {
 
@@ -21,8 +22,9 @@ struct ConvPlan {
   ImagePlan image;
   std::vector<Index> tap_offsets;
   Index taps, tap_depth;
-  Index planes, plane_rows;  // matrices, and the rows of each
-  Index inner_rows;          // of them, at one distance: gemm::Lhs
+  Index planes, plane_rows;                      // matrices, and the rows of each
+  Index inner_rows;                              // of them, at one distance: gemm::Lhs
+  const ConvWinograd::Form* winograd = nullptr;  // else by the layer's route
 };
 
 // y = quantize(x, scale, zero_point), to int8 or uint8
@@ -34,7 +36,8 @@ struct Quantizer {
 
 class Conv {
  public:
-  Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout);
+  // Throws std::invalid_argument where the layer can't be computed by `algorithm`.
+  Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm);
   // float: y = clamp(acc + bias, low, high), bias one per output channel
   Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout);
 
@@ -57,14 +60,17 @@ class Conv {
   std::int32_t x_zero_point() const { return x_zero_; }
   Layout layout() const { return layout_; }
   bool is_float() const { return is_float_; }
-  std::size_t bytes() const { return route_->bytes(); }
+  // Of packed weights: by Winograd as soon as an image was planned that is computed so.
+  std::size_t bytes() const { return route_->bytes() + (winograd_ ? winograd_->bytes() : 0); }
   std::string route() const { return route_->name(); }
+  std::string route(const ConvPlan& plan) const { return plan.winograd ? plan.winograd->name : route_->name(); }
   const gemm::GemmKernels* tile() const { return route_->tile(); }
   const char* isa() const { return kernels_.name; }
 
  private:
   ConvPlan plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window, const std::optional<ImageQuantizer>& quantizer) const;
   void run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFinisher* finish) const;
+  void run_planes(const ConvPlan& plan, const PreparedImage& prepared, const gemm::Epilogue& epilogue, const gemm::CodeFinisher* finish) const;
 
   const isa::KernelTable& kernels_;
   Window window_;
@@ -75,6 +81,7 @@ class Conv {
   std::int32_t x_zero_ = 0;
   float low_ = 0, high_ = 0;
   std::unique_ptr<const ConvRoute> route_;
+  std::unique_ptr<const ConvWinograd> winograd_;  // or null
 };
 
 }  // namespace qkern::ops

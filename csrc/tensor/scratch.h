@@ -17,6 +17,8 @@ enum class Scratch {
   ZeroPointTerms,
   RowSums,
   WindowSums,
+  WinogradInput,
+  WinogradProducts,
   Operands,
   Externals,
   Arena,

@@ -196,8 +196,10 @@ class QConv:
         dilations: Ints = 1,
         groups: int = 1,
         layout: Layout = "NHWC",
+        algorithm: Literal["auto", "direct", "winograd2", "winograd4"] = "auto",
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
+    def route_of(self, x_shape: Sequence[int]) -> str: ...
     def _fused(
         self,
         x: Array | Floats,

@@ -51,11 +51,11 @@ ops::Window window(Index kernel, Index stride, Index pad) {
   return {{1, kernel, kernel}, {1, stride, stride}, {1, 1, 1}, {0, pad, pad}, {0, pad, pad}};
 }
 
-void count_conv(const char* name, Index channels, Index out_channels, Index groups, Index kernel, Index size, std::int32_t w_zero,
-                ops::Layout layout) {
+void count_conv(const char* name, Index channels, Index out_channels, Index groups, Index kernel, Index size, std::int32_t w_zero, ops::Layout layout,
+                ops::Algorithm algorithm = ops::Algorithm::Direct) {
   const float scale = 0.01f;
   const ops::ConvWeights weights{bytes.data(), DType::Uint8, out_channels, channels, groups, window(kernel, 1, kernel / 2)};
-  const ops::Conv conv(weights, {{&scale, 1}, {&w_zero, 1}, {}, 0.1f, 3}, codes(), layout);
+  const ops::Conv conv(weights, {{&scale, 1}, {&w_zero, 1}, {}, 0.1f, 3}, codes(), layout, algorithm);
   const ops::ImageShape image{2, channels, {1, size, size}};
   const ops::ConvPlan plan = conv.plan(DType::Uint8, image, conv.window());
   count(name, [&] { conv.run(plan, bytes.data(), result.data()); });
@@ -72,7 +72,7 @@ void count_fused() {
   const float scale = 0.01f;
   const std::int32_t zero = 128;
   const ops::ConvWeights weights{bytes.data(), DType::Uint8, 24, 3, 1, window(3, 2, 1)};
-  const ops::Conv conv(weights, {{&scale, 1}, {&zero, 1}, {}, 0.1f, 3}, codes(), ops::Layout::ChannelsLast);
+  const ops::Conv conv(weights, {{&scale, 1}, {&zero, 1}, {}, 0.1f, 3}, codes(), ops::Layout::ChannelsLast, ops::Algorithm::Direct);
   const elementwise::AddParams params{1, 1, 1, 0, 0, 0, 0, 255};
   for (const Index size : {30, 90}) {
     const ops::ConvPlan plan = conv.plan({0.1f, 3, DType::Uint8}, ops::Layout::ChannelsFirst, {1, 3, {1, size, size}}, conv.window());
@@ -90,6 +90,8 @@ void count_layers() {
   count_conv("conv 3x3 channels first", 3, 24, 1, 3, 40, 128, first);
   count_conv("conv 3x3 channels first, short rows", 3, 24, 1, 3, 17, 128, first);
   count_conv("conv 3x3, weight zero point", 16, 24, 1, 3, 17, 100, last);
+  count_conv("conv 3x3 by winograd4", 24, 40, 1, 3, 17, 0, last, ops::Algorithm::Winograd4);
+  count_conv("conv 3x3 by winograd2, channels first", 13, 24, 1, 3, 17, 0, first, ops::Algorithm::Winograd2);
   count_conv("grouped conv, weight zero point", 64, 64, 2, 3, 17, 100, last);
   count_conv("depthwise conv", 40, 40, 40, 3, 17, 128, last);
   count_conv("depthwise conv, weight zero point", 41, 41, 41, 3, 17, 0, last);

@@ -1,0 +1,207 @@
+#include "ops/conv_winograd.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "gemm/product.h"
+#include "tensor/sizes.h"
+#include "threading/parallel_for.h"
+#include "threading/thread_count.h"
+
+namespace qkern::ops {
+namespace {
+
+constexpr const char* names[] = {"winograd2", "winograd4"};
+
+// What keeps a layer from every form; empty: nothing.
+std::string obstacle(const ConvWeights& weights, const ConvQuantization& quantization) {
+  const Window& window = weights.window;
+  if (window.kernel != Sizes{1, 3, 3}) return "its kernel isn't 3 x 3";
+  if (window.stride != Sizes{1, 1, 1}) return "its strides aren't 1";
+  if (window.dilation != Sizes{1, 1, 1}) return "its dilations aren't 1";
+  if (weights.is_depthwise()) return "it is depthwise";
+  const auto& zeros = quantization.w_zero;
+  if (std::any_of(zeros.begin(), zeros.end(), [](std::int32_t zero) { return zero != 0; })) return "its weights have a zero point";
+  return {};
+}
+
+// The largest magnitude that a channel's sum of products of codes can have.
+template <class T>
+std::int64_t largest_sum(const T* weights, Index channels, Index depth) {
+  std::int64_t largest = 0;
+  for (Index c = 0; c < channels; ++c, weights += depth) {
+    std::int64_t positive = 0, negative = 0;
+    for (Index d = 0; d < depth; ++d) {
+      if (weights[d] > 0) positive += weights[d];
+      else negative -= weights[d];
+    }
+    largest = std::max({largest, positive, negative});
+  }
+  return 255 * largest;
+}
+
+std::int64_t largest_sum(const ConvWeights& weights) {
+  const Index depth = weights.in_channels / weights.groups * weights.window.positions();
+  if (weights.dtype == DType::Int8) return largest_sum(static_cast<const std::int8_t*>(weights.data), weights.out_channels, depth);
+  return largest_sum(static_cast<const std::uint8_t*>(weights.data), weights.out_channels, depth);
+}
+
+}  // namespace
+
+std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
+                                                       const isa::KernelTable& kernels, Algorithm algorithm) {
+  if (algorithm == Algorithm::Direct) return nullptr;
+  const bool is_forced = algorithm != Algorithm::Auto;
+  const auto refused = [&](const std::string& why) {
+    if (is_forced) throw std::invalid_argument("algorithm: the layer can't be computed by Winograd: " + why);
+    return nullptr;
+  };
+  const std::string why = obstacle(weights, quantization);
+  if (!why.empty()) return refused(why);
+  std::unique_ptr<ConvWinograd> made(new ConvWinograd(weights, quantization, output, kernels.winograd));
+  made->is_forced_ = is_forced;
+  const std::int64_t largest = largest_sum(weights);
+  bool any = false;
+  for (int form = 0; form < forms; ++form) {
+    const bool wanted = !is_forced || form == (algorithm == Algorithm::Winograd2 ? 0 : 1);
+    made->packed_[form].allowed = wanted && largest < kernels.winograd.form[form].limit;
+    any = any || made->packed_[form].allowed;
+  }
+  if (!any) return refused("its weights are so many and so large that a sum could leave the range in which this is exact");
+  return made;
+}
+
+ConvWinograd::ConvWinograd(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
+                           const conv::WinogradKernels& kernels)
+    : kernels_(kernels),
+      groups_(weights.groups),
+      group_in_(weights.in_channels / weights.groups),
+      group_out_(weights.out_channels / weights.groups),
+      is_signed_(weights.dtype == DType::Int8),
+      x_zero_(quantization.x_zero),
+      weights_(static_cast<const std::uint8_t*>(weights.data),
+               static_cast<const std::uint8_t*>(weights.data) + weights.out_channels * group_in_ * weights.window.positions()),
+      channels_(column_offsets(weights, x_zero_), column_offsets(weights, x_zero_), quantization, weights.out_channels, output,
+                [this](Index channel) { return column(channel); }) {}
+
+std::vector<std::int32_t> ConvWinograd::column_offsets(const ConvWeights& weights, std::int32_t x_zero) const {
+  std::vector<std::int32_t> offsets(static_cast<std::size_t>(groups_ * padded_out()));
+  const Index depth = group_in_ * weights.window.positions();
+  for (Index c = 0; c < weights.out_channels; ++c) {
+    std::uint32_t sum = 0;
+    for (Index d = 0; d < depth; ++d) {
+      const std::uint8_t code = weights_[static_cast<std::size_t>(c * depth + d)];
+      sum += static_cast<std::uint32_t>(is_signed_ ? std::int32_t{static_cast<std::int8_t>(code)} : std::int32_t{code});
+    }
+    offsets[static_cast<std::size_t>(column(c))] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(x_zero) * sum);
+  }
+  return offsets;
+}
+
+Index ConvWinograd::group_elements(const conv::WinogradKernel& kernel) const {
+  const Index depth = round_up(group_in_, kernels_.depth);
+  return tensor::checked_product("the weights", {kernel.positions * kernel.positions, depth, padded_out()});
+}
+
+void ConvWinograd::pack(int form) const {
+  constexpr std::size_t alignment = 64;
+  const conv::WinogradKernel& kernel = kernels_.form[form];
+  const Index each = group_elements(kernel), weights_each = group_out_ * group_in_ * 9;
+  const auto bytes = static_cast<std::size_t>(tensor::checked_product("the weights", {groups_, each, Index{sizeof(std::int16_t)}}));
+  Packed& packed = packed_[form];
+  std::size_t room = bytes + alignment;
+  packed.memory.reset(new std::byte[room]);
+  void* aligned = packed.memory.get();
+  auto* const panels = static_cast<std::int16_t*>(std::align(alignment, bytes, aligned, room));
+  threading::parallel_for(groups_, weights_each * kernel.positions, [&](Index begin, Index end) {
+    for (Index g = begin; g < end; ++g) kernel.pack(weights_.data() + g * weights_each, is_signed_, group_out_, group_in_, panels + g * each);
+  });
+  packed.form = {&kernel, panels, names[form]};
+  bytes_ += bytes;
+}
+
+const ConvWinograd::Form* ConvWinograd::packed(int form) const {
+  Packed& packed = packed_[form];
+  std::call_once(packed.once, [&] { pack(form); });
+  return &packed.form;
+}
+
+const ConvWinograd::Form* ConvWinograd::choose(Index, const Sizes&) const {
+  if (!is_forced_) return nullptr;
+  return packed(packed_[0].allowed ? 0 : 1);
+}
+
+namespace {
+
+// How threads share a layer: blocks of tiles, and of panels where there are too few tiles.
+struct Blocks {
+  Index tiles, panels;                 // of a block
+  Index down, across, work, products;  // blocks; what one costs
+
+  Blocks(const conv::WinogradKernels& kernels, const conv::WinogradKernel& form, Index all_tiles, Index depth, Index all_panels) {
+    constexpr Index block_bytes = Index{256} << 10;
+    const Index positions = form.positions * form.positions, threads = threading::num_threads();
+    const Index most = std::max(block_bytes / (positions * (2 * depth + 4 * kernels.cols)) / kernels.rows, Index{2}) * kernels.rows;
+    const Index least = divide_up(all_tiles, most), wanted = threads > 1 ? std::max(least, std::min(all_tiles / kernels.rows, 2 * threads)) : least;
+    tiles = std::min(round_up(divide_up(all_tiles, std::max(wanted, Index{1})), kernels.rows), all_tiles);
+    down = divide_up(all_tiles, tiles);
+    const Index shares = threads > 1 && down < threads ? std::min(all_panels, divide_up(threads, down)) : 1;
+    panels = divide_up(all_panels, shares);
+    across = divide_up(all_panels, panels);
+    work = divide_up(tiles * positions * depth * panels * kernels.cols, gemm::products_per_unit / 2);
+  }
+};
+
+// Runs `finish` over the pixels of tiles: of each row of neighbours at once.
+void finish_tiles(const conv::WinogradImage& image, Index tile, const gemm::Epilogue& epilogue, gemm::Range tiles, gemm::Range cols,
+                  const gemm::CodeFinisher& finish) {
+  const Index across = divide_up(image.out_width, tile), down = divide_up(image.out_height, tile);
+  for (Index t = tiles.begin; t < tiles.end;) {
+    const Index next = std::min(tiles.end, (t / across + 1) * across), plane = t / across / down, top = t / across % down * tile;
+    const Index left = t % across * tile, right = std::min((next - 1) % across * tile + tile, image.out_width);
+    for (Index row = top; row < std::min(top + tile, image.out_height); ++row) {
+      const Index pixel = (plane * image.out_height + row) * image.out_width + left;
+      finish(static_cast<unsigned char*>(epilogue.out) + pixel * epilogue.row_stride + cols.begin, epilogue.row_stride, right - left,
+             cols.end - cols.begin);
+    }
+    t = next;
+  }
+}
+
+}  // namespace
+
+void ConvWinograd::run(const Form& form, const Call& call) const {
+  const conv::WinogradKernel& kernel = *form.kernel;
+  const Index tiles = call.planes * divide_up(call.out[1], kernel.tile) * divide_up(call.out[2], kernel.tile);
+  const Index panels = divide_up(group_out_, kernels_.cols), each = group_elements(kernel);
+  const Blocks blocks(kernels_, kernel, tiles, group_in_, panels);
+  const conv::WinogradImage image{call.image.data,
+                                  call.image.size[1],
+                                  call.image.size[2],
+                                  call.image.channels,
+                                  group_in_,
+                                  call.is_signed,
+                                  static_cast<std::uint8_t>(x_zero_),
+                                  call.window.pad_begin[1],
+                                  call.window.pad_begin[2],
+                                  call.out[1],
+                                  call.out[2]};
+  threading::parallel_for(groups_ * blocks.across * blocks.down, blocks.work, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index down = i % blocks.down * blocks.tiles, across = i / blocks.down % blocks.across * blocks.panels;
+      const Index group = i / blocks.down / blocks.across;
+      const gemm::Range of_tiles{down, std::min(down + blocks.tiles, tiles)}, of_panels{across, std::min(across + blocks.panels, panels)};
+      conv::WinogradImage own = image;
+      own.data = static_cast<const unsigned char*>(image.data) + group * group_in_;
+      gemm::Epilogue epilogue = call.epilogue;
+      epilogue.out = static_cast<unsigned char*>(epilogue.out) + group * group_out_ * size_of(epilogue.kind);
+      channels_.apply(epilogue, call.is_signed, group * padded_out());
+      kernel.run(own, {form.panels + group * each, group_out_}, epilogue, of_tiles, of_panels);
+      if (call.finish == nullptr) continue;
+      const gemm::Range cols{of_panels.begin * kernels_.cols, std::min(of_panels.end * kernels_.cols, group_out_)};
+      finish_tiles(own, kernel.tile, epilogue, of_tiles, cols, *call.finish);
+    }
+  });
+}
+
+}  // namespace qkern::ops

@@ -1,0 +1,80 @@
+// A 3x3 convolution of stride 1 by exact integer Winograd (conv/winograd.h): the same int32 as the direct way, from fewer products.
+//
+// Whether a form is exact for these weights is proven here, per output channel: a sum of products of codes is at most 255 * the larger of the sum of
+// its positive weights and the sum of its negative ones' magnitudes, for int8 and uint8 alike, and has to be within WinogradKernel::limit. The
+// zero point of the activations is added afterwards, modulo 2^32, and doesn't enter. Weights with a zero point of their own are direct.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "isa/kernel_table.h"
+#include "ops/conv_route.h"
+
+namespace qkern::ops {
+
+enum class Algorithm { Auto, Direct, Winograd2, Winograd4 };
+
+class ConvWinograd {
+ public:
+  // Null where no form that `algorithm` allows is exact and known for such a layer; for one form alone std::invalid_argument then says why. The
+  // weights are copied: a form is packed when it is first wanted.
+  static std::unique_ptr<const ConvWinograd> make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
+                                                  const isa::KernelTable& kernels, Algorithm algorithm);
+
+  // One way to compute the layer, packed.
+  struct Form {
+    const conv::WinogradKernel* kernel;
+    const std::int16_t* panels;
+    const char* name;
+  };
+  // For outputs of this size; null: directly. Packs, once, on whichever thread asks first.
+  const Form* choose(Index planes, const Sizes& out) const;
+
+  ImageNeeds image_needs(const Window& window) const { return {{window.pad_begin[0], 0, 0}, {window.pad_end[0], 0, 0}, false}; }
+
+  // All planes of an image. `epilogue`: its kind, bounds and output.
+  struct Call {
+    const PreparedImage& image;
+    const Window& window;
+    const Sizes& out;
+    Index planes;
+    bool is_signed;
+    gemm::Epilogue epilogue;
+    const gemm::CodeFinisher* finish;  // or null
+  };
+  void run(const Form& form, const Call& call) const;
+
+  // Of the forms packed so far.
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr int forms = 2;
+  struct Packed {
+    bool allowed = false;
+    std::once_flag once;
+    std::unique_ptr<std::byte[]> memory;
+    Form form{};
+  };
+
+  ConvWinograd(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const conv::WinogradKernels& kernels);
+  const Form* packed(int form) const;
+  void pack(int form) const;
+  Index padded_out() const { return round_up(group_out_, kernels_.lanes); }
+  Index column(Index channel) const { return channel / group_out_ * padded_out() + channel % group_out_; }
+  Index group_elements(const conv::WinogradKernel& kernel) const;
+  std::vector<std::int32_t> column_offsets(const ConvWeights& weights, std::int32_t x_zero) const;
+
+  const conv::WinogradKernels& kernels_;
+  Index groups_, group_in_, group_out_;
+  bool is_forced_ = false;
+  bool is_signed_;  // the weights
+  std::int32_t x_zero_;
+  std::vector<std::uint8_t> weights_;  // as given
+  ChannelArrays channels_;
+  mutable Packed packed_[forms];
+  mutable std::atomic<std::size_t> bytes_ = 0;
+};
+
+}  // namespace qkern::ops
