@@ -24,6 +24,7 @@ from ._core import (
     requantize,
     set_num_threads,
 )
+from .qarray import QArray, asquantized
 
 if TYPE_CHECKING:
     from .pipeline import QuantizedModel, quantize_model
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PackedMatrix",
+    "QArray",
     "QConv",
     "QLinear",
     "QuantizedModel",
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "add",
     "analyze",
+    "asquantized",
     "average_pool",
     "conv",
     "dequantize",

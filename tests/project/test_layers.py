@@ -35,6 +35,7 @@ PYTHON_LAYERS = [
     "tensor_data",
     "atomic_file",
     "target",
+    "qarray",
     "scheme",
     "profiling",
     "timing",
@@ -48,7 +49,14 @@ PYTHON_LAYERS = [
 GENERATED = {"isa/tier_list.inc", "isa/foreign_tiers.inc"}
 
 # What the package exports under its own name is from the bottom layer, except for these.
-EXPORTS = {"quantize_model": "pipeline", "QuantizedModel": "pipeline", "analyze": "report", "Session": "runtime"}
+EXPORTS = {
+    "quantize_model": "pipeline",
+    "QuantizedModel": "pipeline",
+    "analyze": "report",
+    "Session": "runtime",
+    "QArray": "qarray",
+    "asquantized": "qarray",
+}
 
 
 def test_every_folder_of_csrc_is_a_layer():
