@@ -70,7 +70,14 @@ class Conv {
  private:
   ConvPlan plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window, const std::optional<ImageQuantizer>& quantizer) const;
   void run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFinisher* finish) const;
+  // Into how many parts each plane is cut, rows together; 0: the image is prepared as a whole.
+  Index bands_of_plane(const ConvPlan& plan) const;
+  void run_bands(const ConvPlan& plan, Index bands, const void* x, const void* fill, const gemm::Epilogue& epilogue,
+                 const gemm::CodeFinisher* finish) const;
   void run_planes(const ConvPlan& plan, const PreparedImage& prepared, const gemm::Epilogue& epilogue, const gemm::CodeFinisher* finish) const;
+  // Output rows (of all planes) from `image`, whose plane `plane` has their windows.
+  void run_rows(const ConvPlan& plan, const PreparedImage& image, Index plane, gemm::Range rows, const gemm::Epilogue& epilogue,
+                const gemm::CodeFinisher* finish) const;
 
   const isa::KernelTable& kernels_;
   Window window_;

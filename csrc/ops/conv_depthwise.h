@@ -13,6 +13,7 @@ class ConvDepthwise final : public ConvRoute {
   ConvDepthwise(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels);
 
   ImageNeeds image_needs(DType dtype, const Window& window) const override;
+  bool takes_bands() const override { return kernel_ != Kernel::Rows; }
   TapNeeds tap_needs() const override;
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;

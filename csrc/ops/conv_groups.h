@@ -14,6 +14,7 @@ class ConvGroups final : public ConvRoute {
   ConvGroups(const ConvWeights& weights, std::span<const float> bias, const isa::KernelTable& kernels);
 
   ImageNeeds image_needs(DType dtype, const Window& window) const override;
+  bool takes_bands() const override { return true; }
   TapNeeds tap_needs() const override;
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;

@@ -1,5 +1,6 @@
 #include "ops/conv_image.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
@@ -12,9 +13,8 @@ namespace {
 
 using tensor::transpose;
 
-constexpr Index slack = 256;                   // bytes readable behind a copied image
-constexpr Index short_row = 32;                // pixels: a row that is too little for a transpose in registers by itself
-constexpr Index small_image = Index{1} << 14;  // numbers: quantized at once, because calls for rows would cost more than another pass
+constexpr Index slack = 256;     // bytes readable behind a copied image
+constexpr Index short_row = 32;  // pixels: a row that is too little for a transpose in registers by itself
 
 template <class T, class To>
 void fill_with(To* to, Index count, const void* element) {
@@ -54,52 +54,72 @@ void quantize(const ImageQuantizer& quantizer, const float* x, Index n, void* co
   quantizer.kernels->quantize(x, n, quantizer.scale, quantizer.zero_point, quantizer.dtype, codes);
 }
 
-// The same from numbers, as codes T.
+// Rows of pixels without borders, the first of them row `first` of its image; channel_stride 1: channels last.
+struct Rows {
+  const void* data;
+  Index first, row_stride, channel_stride;
+};
+
+// Rows [begin, end) of an image with borders, from those that it has without.
 template <class T, class To>
-void quantize_row(const ImageQuantizer& quantizer, const float* from, Index channel_stride, Index pixels, Index channels, To* to) {
-  const Index count = pixels * channels;
-  if constexpr (std::is_same_v<T, To>) {
-    if (channel_stride == 1) return quantize(quantizer, from, count, to);
+void copy_rows(const ImagePlan& plan, const Rows& from, gemm::Range rows, const void* fill, void* copy) {
+  auto* to = static_cast<To*>(copy);
+  const Index channels = plan.image.channels, height = plan.image.size[1], width = plan.image.size[2];
+  const Index before = plan.needs.pad_begin[2] * channels, after = plan.needs.pad_end[2] * channels;
+  for (Index row = rows.begin; row < rows.end; ++row, to += before + width * channels + after) {
+    const Index h = row - plan.needs.pad_begin[1];
+    if (h < 0 || h >= height) {
+      fill_with<T>(to, before + width * channels + after, fill);
+      continue;
+    }
+    fill_with<T>(to, before, fill);
+    copy_row(static_cast<const T*>(from.data) + (h - from.first) * from.row_stride, from.channel_stride, width, channels, to + before);
+    fill_with<T>(to + before + width * channels, after, fill);
   }
-  auto* const row = static_cast<T*>(tensor::scratch(tensor::Scratch::QuantizedRow, static_cast<std::size_t>(count) * sizeof(T)));
-  if (channel_stride == 1) {
-    quantize(quantizer, from, count, row);
-    return copy_row(row, 1, pixels, channels, to);
-  }
-  for (Index c = 0; c < channels; ++c) quantize(quantizer, from + c * channel_stride, pixels, row + c * pixels);
-  copy_row(row, pixels, pixels, channels, to);
 }
 
-template <class T, class To>
-void copy_with_borders(const ImagePlan& plan, const void* x, bool last, const void* fill, void* copy) {
-  auto* out = static_cast<To*>(copy);
+void copy_rows(const ImagePlan& plan, const Rows& from, gemm::Range rows, const void* fill, void* copy) {
+  if (plan.needs.widen == Widen::Int8) copy_rows<std::int8_t, std::int16_t>(plan, from, rows, fill, copy);
+  else if (plan.needs.widen == Widen::Uint8) copy_rows<std::uint8_t, std::int16_t>(plan, from, rows, fill, copy);
+  else if (plan.element_size == 1) copy_rows<std::uint8_t, std::uint8_t>(plan, from, rows, fill, copy);
+  else copy_rows<std::uint32_t, std::uint32_t>(plan, from, rows, fill, copy);
+}
+
+// A plane of x, channels last or as the plan says. Depths outside of the image: data is null.
+Rows rows_of_plane(const ImagePlan& plan, const void* x, Index plane, bool last, Index element_size) {
   const ImageShape& image = plan.image;
-  const ImageNeeds& needs = plan.needs;
+  const Index depths = plan.prepared.size[0], d = plane % depths - plan.needs.pad_begin[0], n = plane / depths, width = image.size[2];
+  if (d < 0 || d >= image.size[0]) return {nullptr, 0, 0, 0};
+  const Index first = n * image.pixels() * image.channels + d * image.size[1] * width * (last ? image.channels : 1);
+  return {static_cast<const unsigned char*>(x) + first * element_size, 0, width * (last ? image.channels : 1), last ? 1 : image.pixels()};
+}
+
+void copy_with_borders(const ImagePlan& plan, const void* x, bool last, const void* fill, void* copy) {
   const Sizes& size = plan.prepared.size;
-  const Index channels = image.channels;
-  const auto [depth, height, width] = image.size;
-  const Index row = size[2] * channels, image_elements = image.pixels() * channels;
-  threading::parallel_for(image.batch * size[0] * size[1], row, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      To* to = out + i * row;
-      const Index h = i % size[1] - needs.pad_begin[1], d = i / size[1] % size[0] - needs.pad_begin[0], n = i / size[1] / size[0];
-      if (h < 0 || h >= height || d < 0 || d >= depth) {
-        fill_with<T>(to, row, fill);
-        continue;
-      }
-      const Index first = n * image_elements + (d * height + h) * width * (last ? channels : 1);
-      fill_with<T>(to, needs.pad_begin[2] * channels, fill);
-      to += needs.pad_begin[2] * channels;
-      const Index channel_stride = last ? 1 : image.pixels();
-      if constexpr (sizeof(T) == 1) {
-        if (plan.quantizes_rows) quantize_row<T>(*plan.quantizer, static_cast<const float*>(x) + first, channel_stride, width, channels, to);
-        else copy_row(static_cast<const T*>(x) + first, channel_stride, width, channels, to);
-      } else {
-        copy_row(static_cast<const T*>(x) + first, channel_stride, width, channels, to);
-      }
-      fill_with<T>(to + width * channels, needs.pad_end[2] * channels, fill);
+  const Index row = size[2] * plan.image.channels, height = size[1];
+  threading::parallel_for(plan.image.batch * size[0] * height, row, [&](Index begin, Index end) {
+    while (begin < end) {
+      const Index plane = begin / height, h = begin % height, count = std::min(end - begin, height - h);
+      Rows from = rows_of_plane(plan, x, plane, last, plan.element_size);
+      gemm::Range rows{h, h + count};
+      if (from.data == nullptr) rows = {-count, 0};  // all of them borders
+      copy_rows(plan, from, rows, fill, static_cast<unsigned char*>(copy) + begin * row * plan.prepared.element_size);
+      begin += count;
     }
   });
+}
+
+// The codes of rows [begin, end) of a plane of numbers, in scratch memory.
+Rows quantized_rows(const ImagePlan& plan, const Rows& from, Index begin, Index end) {
+  const Index width = plan.image.size[2], channels = plan.image.channels, count = (end - begin) * width;
+  auto* const codes = static_cast<std::uint8_t*>(tensor::scratch(tensor::Scratch::QuantizedImage, static_cast<std::size_t>(count * channels)));
+  const float* x = static_cast<const float*>(from.data) + begin * from.row_stride;
+  if (from.channel_stride == 1) {
+    quantize(*plan.quantizer, x, count * channels, codes);
+    return {codes, begin, width * channels, 1};
+  }
+  for (Index c = 0; c < channels; ++c) quantize(*plan.quantizer, x + c * from.channel_stride, count, codes + c * count);
+  return {codes, begin, width, count};
 }
 
 template <class T>
@@ -135,12 +155,9 @@ Sizes output_size(const ImageShape& image, const Window& window) {
 ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs,
                      const std::optional<ImageQuantizer>& quantizer) {
   using Road = ImagePlan::Road;
-  ImagePlan plan{image, layout, element_size, needs, quantizer, false, Road::Copy, {nullptr, nullptr, image.size, image.channels, element_size}};
+  ImagePlan plan{image, layout, element_size, needs, quantizer, Road::Copy, {nullptr, nullptr, image.size, image.channels, element_size}};
   const bool as_it_is = needs.widen == Widen::No && needs.pad_begin == Sizes{} && needs.pad_end == Sizes{};
-  plan.quantizes_rows = quantizer && image.batch * image.pixels() * image.channels > small_image;
-  if (plan.quantizes_rows) {
-    // Copied in any case.
-  } else if (is_channels_last(plan)) {
+  if (is_channels_last(plan)) {
     if (as_it_is && !needs.may_overrun) plan.road = Road::InPlace;
   } else if (as_it_is) {
     plan.road = Road::Turn;
@@ -155,9 +172,13 @@ ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size,
 PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill) {
   const ImageShape& image = plan.image;
   const Index bytes = image.batch * image.pixels() * image.channels * plan.element_size;
-  if (plan.quantizer && !plan.quantizes_rows) {
-    auto* const codes = tensor::scratch(tensor::Scratch::QuantizedImage, static_cast<std::size_t>(bytes));
-    quantize(*plan.quantizer, static_cast<const float*>(x), bytes, codes);
+  if (plan.quantizer) {
+    constexpr Index piece = 4096;
+    auto* const codes = static_cast<std::uint8_t*>(tensor::scratch(tensor::Scratch::QuantizedImage, static_cast<std::size_t>(bytes)));
+    threading::parallel_for(divide_up(bytes, piece), piece, [&](Index begin, Index end) {
+      const Index first = begin * piece;
+      quantize(*plan.quantizer, static_cast<const float*>(x) + first, std::min(end * piece, bytes) - first, codes + first);
+    });
     x = codes;
   }
   PreparedImage prepared = plan.prepared;
@@ -177,15 +198,27 @@ PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill) {
       return prepared;
     }
   }
-  const Sizes& size = prepared.size;
-  const Index padded = image.batch * size[0] * size[1] * size[2] * image.channels * prepared.element_size;
+  const Index padded = plan.rows() * plan.row_bytes();
   void* copy = tensor::scratch(tensor::Scratch::PaddedInput, static_cast<std::size_t>(padded + slack));
-  if (plan.needs.widen == Widen::Int8) copy_with_borders<std::int8_t, std::int16_t>(plan, x, last, fill, copy);
-  else if (plan.needs.widen == Widen::Uint8) copy_with_borders<std::uint8_t, std::int16_t>(plan, x, last, fill, copy);
-  else if (plan.element_size == 1) copy_with_borders<std::uint8_t, std::uint8_t>(plan, x, last, fill, copy);
-  else copy_with_borders<std::uint32_t, std::uint32_t>(plan, x, last, fill, copy);
+  copy_with_borders(plan, x, last, fill, copy);
   std::memset(static_cast<unsigned char*>(copy) + padded, 0, slack);
   prepared.data = copy;
+  return prepared;
+}
+
+PreparedImage prepare_rows(const ImagePlan& plan, const void* x, const void* fill, Index plane, gemm::Range rows) {
+  Rows from = rows_of_plane(plan, x, plane, is_channels_last(plan), plan.quantizer ? Index{sizeof(float)} : plan.element_size);
+  if (plan.quantizer) {
+    const Index height = plan.image.size[1], above = plan.needs.pad_begin[1];
+    from = quantized_rows(plan, from, std::clamp(rows.begin - above, Index{0}, height), std::clamp(rows.end - above, Index{0}, height));
+  }
+  const Index bytes = (rows.end - rows.begin) * plan.row_bytes();
+  void* copy = tensor::scratch(tensor::Scratch::PaddedInput, static_cast<std::size_t>(bytes + slack));
+  copy_rows(plan, from, rows, fill, copy);
+  std::memset(static_cast<unsigned char*>(copy) + bytes, 0, slack);
+  PreparedImage prepared = plan.prepared;
+  prepared.data = copy;
+  prepared.size[1] = rows.end - rows.begin;
   return prepared;
 }
 

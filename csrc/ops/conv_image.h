@@ -66,15 +66,22 @@ struct ImagePlan {
   Index element_size;  // of the image, 1 or 4, or of its codes
   ImageNeeds needs;
   std::optional<ImageQuantizer> quantizer;
-  bool quantizes_rows;  // one by one as they are copied; else the whole image before
   Road road;
   PreparedImage prepared;  // without its addresses
+
+  // Of the copy: rows of all images and depths, borders included, and the bytes of one.
+  Index rows() const { return image.batch * prepared.size[0] * prepared.size[1]; }
+  Index row_bytes() const { return prepared.size[2] * prepared.channels * prepared.element_size; }
 };
 ImagePlan plan_image(const ImageShape& image, Layout layout, Index element_size, const ImageNeeds& needs,
                      const std::optional<ImageQuantizer>& quantizer = {});
 
 // `fill`: the element that borders hold.
 PreparedImage prepare(const ImagePlan& plan, const void* x, const void* fill);
+
+// Rows [begin, end), borders included, of one plane (batch x depth of a plan without borders along the depth) alone: where plan.road
+// is Copy. `data` is the address of the first.
+PreparedImage prepare_rows(const ImagePlan& plan, const void* x, const void* fill, Index plane, gemm::Range rows);
 
 // Offsets, in elements, of the window positions from the first; with `merge_width`, positions along the width are one run.
 std::vector<Index> tap_offsets(const PreparedImage& image, const Window& window, bool merge_width);

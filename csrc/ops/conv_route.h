@@ -94,7 +94,9 @@ class ConvRoute {
   virtual ~ConvRoute() = default;
   virtual ImageNeeds image_needs(DType dtype, const Window& window) const = 0;
   virtual TapNeeds tap_needs() const = 0;
-  // Of one plane, in units of threading::worth_a_thread.
+  // Whether rows of a plane may come by themselves, their image likewise: where run() looks at `lhs` alone.
+  virtual bool takes_bands() const = 0;
+  // Of so many rows, in units of threading::worth_a_thread.
   virtual Index work(Index rows) const = 0;
   virtual void run(const ConvPlane& plane) const = 0;
   virtual std::size_t bytes() const = 0;

@@ -8,7 +8,6 @@ namespace qkern::tensor {
 // What the memory is for; two live uses on one thread need two names.
 enum class Scratch {
   TransposedRow,
-  QuantizedRow,
   QuantizedImage,
   TransposedImage,
   GatheredRows,

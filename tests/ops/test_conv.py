@@ -66,6 +66,15 @@ GEOMETRIES = {
     "no output channels": ((2, 3, 5, 5), (0, 3, 3, 3), {}),
     "image all padding": ((1, 2, 0, 3), (4, 2, 2, 2), {"padding": 2}),
 }
+# Images whose copy comes in several bands of rows, and does so only where there are threads to share it.
+BANDS = {
+    "many": ((2, 40, 61, 33), (5, 40, 3, 3), {"padding": [(2, 0), (1, 1)]}),
+    "strides": ((1, 16, 90, 67), (3, 16, 5, 3), {"strides": (3, 2), "padding": [(0, 3), (2, 0)], "dilations": (2, 1)}),
+    "depthwise": ((2, 67, 37, 35), (67, 1, 3, 3), {"groups": 67, "padding": 1}),
+    "groups": ((1, 66, 43, 35), (40, 33, 2, 3), {"groups": 2, "padding": [(0, 1), (1, 1)]}),
+    "by threads": ((1, 16, 19, 32), (48, 16, 3, 3), {"padding": 1}),
+    "more borders than rows": ((1, 64, 3, 40), (16, 64, 3, 3), {"padding": [(17, 13), (1, 1)]}),
+}
 DEPTHWISE = (2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 48, 49, 63, 64, 65, 79, 127, 129)
 
 
@@ -88,6 +97,15 @@ def test_geometry(rng, geometry):
         check(x, w, **kwargs)
         check(x, w, x_zero_point=ends(x_type)[1], w_zero_point=ends(w_type)[0], **kwargs)
         check(x, w, x_zero_point=ends(x_type)[0], w_zero_point=codes(rng, w_type, w_shape[0]), **kwargs)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("geometry", BANDS)
+def test_bands(rng, threads, geometry, count):
+    x_shape, w_shape, kwargs = BANDS[geometry]
+    x, w = codes(rng, np.int8, x_shape), codes(rng, np.int8, w_shape)
+    threads(count)
+    check(x, w, x_zero_point=-77, w_zero_point=codes(rng, np.int8, w_shape[0]), **kwargs)
 
 
 @pytest.mark.parametrize("channels", DEPTHWISE)

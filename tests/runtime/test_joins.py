@@ -46,17 +46,23 @@ def joined(session: qkern.Session) -> dict[str, list[str]]:
     return found
 
 
-def run(text: str, rng: np.random.Generator, batch: int = 1, **more: Any) -> qkern.Session:
+def run(
+    text: str, rng: np.random.Generator, batch: int = 1, size: tuple[int, int] = (9, 7), **more: Any
+) -> qkern.Session:
     """What is joined on one thread and on two; each run is compared with the interpreter."""
     session = qkern.Session(graph(text, **arrays(rng), **more))
-    x = rng.standard_normal((batch, 4, 9, 7)).astype(np.float32) * 3
+    x = rng.standard_normal((batch, 4, *size)).astype(np.float32) * 3
     for _ in range(2):
         session.run(None, {"x": x})
     return session
 
 
-def test_an_image_is_quantized_and_turned_as_it_is_copied(rng, isa):
-    session = run(f"{HEAD} {{ {FIRST} y = Identity(a) }}", rng)
+@pytest.mark.parametrize("size", [(9, 7), (161, 131)], ids=["at once", "in bands"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_image_is_quantized_and_turned_as_it_is_copied(rng, isa, threads, size: tuple[int, int], count: int):
+    threads(count)
+    head = HEAD.replace("9, 7", f"{size[0]}, {size[1]}")
+    session = run(f"{head} {{ {FIRST} y = Identity(a) }}", rng, size=size)
     assert list(joined(session).values()) == [["QuantizeLinear", "Transpose"]]
 
 
