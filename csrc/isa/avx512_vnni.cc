@@ -179,43 +179,50 @@ struct Int8Avx512Vnni {
   }
 };
 
-// The same picture with floats: 24 accumulators, 4 columns of rhs, 1 broadcast.
+// 10 x 32: 20 accumulators, 2 columns of rhs, 1 broadcast; the addresses of 10 rows are what the general registers hold. A single vector of
+// columns still has more chains of sums than the latency of vfmadd asks for, and a panel of 32 columns stays in L1 to a depth of 300. Deeper
+// ones come from L2, or the first time from further away: asked for ahead, because the processor's own prefetching ends with each page
+// (docs/decisions/0073-float-layers.md).
 struct Float32Avx512 {
   using Simd = SimdAvx512;
   using Lhs = float;
   using Rhs = float;
   using Acc = float;
-  static constexpr int rows = 6, cols = 64, lanes = 16, depth = 1;
+  static constexpr int rows = 10, cols = 32, lanes = 16, depth = 1;
   static constexpr std::int32_t lhs_offset = 0;
+  static constexpr Index ahead = 4096;  // bytes
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Float32Avx512>& args) {
     __m512 sum[Rows][Vectors];
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_setzero_ps();
     }
     const float* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const float* lhs[Rows];
-#pragma GCC unroll 6
+#pragma GCC unroll 10
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
       for (Index k = 0; k < args.depth_groups; ++k, rhs += Vectors * 16) {
         __m512 b[Vectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_ps(rhs + v * 16);
-#pragma GCC unroll 6
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) {
+          b[v] = _mm512_loadu_ps(rhs + v * 16);
+          _mm_prefetch(reinterpret_cast<const char*>(rhs + v * 16) + ahead, _MM_HINT_T0);
+        }
+#pragma GCC unroll 10
         for (int r = 0; r < Rows; ++r) {
           const __m512 a = _mm512_set1_ps(lhs[r][k]);
-#pragma GCC unroll 4
+#pragma GCC unroll 2
           for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm512_fmadd_ps(a, b[v], sum[r][v]);
         }
       }
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) _mm512_store_ps(args.tile + (r * Vectors + v) * 16, sum[r][v]);
     }
   }
