@@ -24,6 +24,7 @@ from ._core import (
     requantize,
     set_num_threads,
 )
+from .codebook import Codebook
 from .qarray import QArray, asquantized
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .runtime.session import Session
 
 __all__ = [
+    "Codebook",
     "PackedMatrix",
     "QArray",
     "QConv",

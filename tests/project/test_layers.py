@@ -35,6 +35,7 @@ PYTHON_LAYERS = [
     "tensor_data",
     "atomic_file",
     "target",
+    "codebook",
     "qarray",
     "scheme",
     "profiling",
@@ -56,6 +57,7 @@ EXPORTS = {
     "Session": "runtime",
     "QArray": "qarray",
     "asquantized": "qarray",
+    "Codebook": "codebook",
 }
 
 

@@ -74,7 +74,6 @@ def test_a_qarray_is_itself():
         ({"scale": [1, 2], "axis": 1}, ValueError, r"scale has shape \(2,\)"),
         ({"scale": 1, "zero_point": 300}, ValueError, "zero_point 300 is out of the range"),
     ],
-    ids=str,
 )
 def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message):

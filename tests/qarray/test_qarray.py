@@ -190,7 +190,6 @@ def test_torch_tensors_go_in_without_a_copy(python):
         ({"block_size": 1.5, "axis": 1}, TypeError, "block_size must be an integer"),
         ({"block_size": 2, "axis": 1, "scale": [1, 2]}, ValueError, r"scale has shape \(2,\); .*\(3, 2\)"),
     ],
-    ids=str,
 )
 def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message):
