@@ -61,8 +61,20 @@ struct WinogradKernel {
   void (*pack)(const void* weights, bool is_signed, Index cols, Index depth, std::int16_t* panels);
   void (*run)(const WinogradImage&, const WinogradWeights&, const gemm::Epilogue&, gemm::Range tiles, gemm::Range panels);
 };
+// What a convolution costs, in nanoseconds where it was measured; only ratios count.
+struct ConvCost {
+  double call;
+  double input, output;       // per pixel (Winograd: tile) and channel, per pixel (tile) and column
+  double product;             // per multiply-add
+  double weight, far_weight;  // per byte of packed weights and block of tiles: where they stay in L2, and where not
+};
+struct WinogradCosts {
+  ConvCost direct, form[2];
+};
+
 struct WinogradKernels {
   Index rows, cols, lanes, depth;  // of the tile of a product
+  const WinogradCosts* costs;      // null: `auto` is always direct
   WinogradKernel form[2];          // F(2x2, 3x3), F(4x4, 3x3)
 };
 

@@ -322,12 +322,9 @@ constexpr WinogradKernel make_winograd_form() {
 }
 
 template <Int16Kernel Kernel>
-constexpr WinogradKernels make_winograd_kernels() {
-  return {Kernel::rows,
-          Kernel::cols,
-          Kernel::lanes,
-          Kernel::depth,
-          {make_winograd_form<Kernel, WinogradForm<2>>(), make_winograd_form<Kernel, WinogradForm<4>>()}};
+constexpr WinogradKernels make_winograd_kernels(const WinogradCosts* costs) {
+  return {Kernel::rows,  Kernel::cols, Kernel::lanes,
+          Kernel::depth, costs,        {make_winograd_form<Kernel, WinogradForm<2>>(), make_winograd_form<Kernel, WinogradForm<4>>()}};
 }
 
 }  // namespace

@@ -306,6 +306,8 @@ struct Tier {
   using Int8Kernel = Int8Avx512Vnni;
   using Float32Kernel = Float32Avx512;
   using Int16Kernel = Int16Avx512Vnni;
+  static constexpr conv::WinogradCosts winograd_costs{{200, 0.15, 0.27, 0.0027, 0, 0},
+                                                      {{0, 1.5, 2.2, 0.0051, 0.0049, 0.0138}, {68, 4.2, 6.8, 0.0045, 0.0074, 0.0179}}};
   using DepthwiseTile = DepthwiseAvx512Vnni;
   static constexpr auto lookup = &lookup_avx2;
 };

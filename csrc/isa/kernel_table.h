@@ -6,6 +6,7 @@
 //   Int8Kernel, Float32Kernel  gemm::MicroKernel
 //   DepthwiseTile              optional: conv::DepthwiseDot
 //   Int16Kernel                conv::Int16Kernel
+//   winograd_costs             optional: conv::WinogradCosts, without which `auto` never chooses Winograd
 //   Simd                       its vectors: lanes; I32, U32, F32, GCC vector types of that many elements;
 //                              widen(address of int8, uint8 or int16) -> I32
 //                              multiply_add(F32 a, F32 b, F32 sum) -> a * b + sum, rounded once

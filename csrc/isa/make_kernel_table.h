@@ -52,13 +52,19 @@ constexpr conv::DepthwiseKernels make_float_depthwise_kernels() {
 }
 
 template <class Tier>
+constexpr const conv::WinogradCosts* winograd_costs() {
+  if constexpr (requires { Tier::winograd_costs; }) return &Tier::winograd_costs;
+  else return nullptr;
+}
+
+template <class Tier>
 constexpr KernelTable make_kernel_table() {
   return {Tier::name,
           make_gemm_kernels<typename Tier::Int8Kernel>(),
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
           make_float_depthwise_kernels<typename Tier::Simd>(),
-          conv::make_winograd_kernels<typename Tier::Int16Kernel>(),
+          conv::make_winograd_kernels<typename Tier::Int16Kernel>(winograd_costs<Tier>()),
           elementwise::make_kernels<Tier>(),
           make_limits<Tier>()};
 }

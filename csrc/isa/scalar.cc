@@ -51,6 +51,8 @@ struct Tier {
   using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
   using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
   using Int16Kernel = conv::ScalarInt16Kernel<Simd, 4, 8>;
+  static constexpr conv::WinogradCosts winograd_costs{{0, 0, 1.05, 0.426, 0, 0},
+                                                      {{216, 0.5, 13.6, 0.163, 0.0056, 0.0225}, {0, 4.4, 43.6, 0.164, 0.0003, 0.0127}}};
 };
 
 }  // namespace

@@ -12,9 +12,18 @@ namespace qkern::ops {
 namespace {
 
 template <class... Arguments>
-std::unique_ptr<const ConvRoute> make_route(const ConvWeights& weights, const Arguments&... arguments) {
-  if (weights.is_depthwise()) return std::make_unique<ConvDepthwise>(weights, arguments..., isa::active_kernels());
-  return std::make_unique<ConvGroups>(weights, arguments..., isa::active_kernels());
+std::unique_ptr<const ConvRoute> make_route(const isa::KernelTable& kernels, const ConvWeights& weights, const Arguments&... arguments) {
+  if (weights.is_depthwise()) return std::make_unique<ConvDepthwise>(weights, arguments..., kernels);
+  return std::make_unique<ConvGroups>(weights, arguments..., kernels);
+}
+
+LateRoute make_int8_route(const isa::KernelTable& kernels, const ConvWeights& weights, const ConvQuantization& quantization,
+                          const LayerOutput& output, const ConvWinograd* winograd) {
+  if (winograd == nullptr) return LateRoute(make_route(kernels, weights, quantization, output));
+  const auto make = [](const ConvSource& source, const LayerOutput& of, const isa::KernelTable& by) {
+    return make_route(by, source.weights(), source.quantization(), of);
+  };
+  return {make, winograd->source(), output, kernels};
 }
 
 }  // namespace
@@ -29,8 +38,8 @@ Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, con
       output_(output),
       layout_(layout),
       x_zero_(quantization.x_zero),
-      route_(make_route(weights, quantization, output)),
-      winograd_(ConvWinograd::make(weights, quantization, output, kernels_, algorithm)) {}
+      winograd_(ConvWinograd::make(weights, quantization, output, kernels_, algorithm)),
+      route_(make_int8_route(kernels_, weights, quantization, output, winograd_.get())) {}
 
 Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout)
     : kernels_(isa::active_kernels()),
@@ -43,7 +52,7 @@ Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, f
       layout_(layout),
       low_(low),
       high_(high),
-      route_(make_route(weights, bias)) {}
+      route_(make_route(kernels_, weights, bias)) {}
 
 ConvPlan Conv::plan(DType x_dtype, const ImageShape& image, const Window& window) const { return plan(x_dtype, layout_, image, window, {}); }
 
@@ -58,11 +67,13 @@ ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, con
   if (winograd_) plan.winograd = winograd_->choose(image.batch * plan.out[0], plan.out);
   const ImageNeeds image_needs = plan.winograd ? winograd_->image_needs(window) : route_->image_needs(x_dtype, window);
   plan.image = plan_image(image, x_layout, size_of(x_dtype), image_needs, quantizer);
-  const TapNeeds needs = route_->tap_needs();
-  plan.tap_offsets = tap_offsets(plan.image.prepared, window, needs.merges_width);
-  plan.taps = static_cast<Index>(plan.tap_offsets.size());
-  plan.tap_depth = needs.depth;
-  plan.tap_offsets.resize(static_cast<std::size_t>(round_up(plan.taps, needs.multiple)), plan.tap_offsets[0]);
+  if (!plan.winograd) {
+    const TapNeeds needs = route_->tap_needs();
+    plan.tap_offsets = tap_offsets(plan.image.prepared, window, needs.merges_width);
+    plan.taps = static_cast<Index>(plan.tap_offsets.size());
+    plan.tap_depth = needs.depth;
+    plan.tap_offsets.resize(static_cast<std::size_t>(round_up(plan.taps, needs.multiple)), plan.tap_offsets[0]);
+  }
   // A window of one position without stride makes all planes one matrix.
   const bool one_matrix = window.positions() == 1 && window.stride == Sizes{1, 1, 1};
   const Index rows = plan.out[1] * plan.out[2], planes = image.batch * plan.out[0];

@@ -60,11 +60,13 @@ class Conv {
   std::int32_t x_zero_point() const { return x_zero_; }
   Layout layout() const { return layout_; }
   bool is_float() const { return is_float_; }
-  // Of packed weights: by Winograd as soon as an image was planned that is computed so.
-  std::size_t bytes() const { return route_->bytes() + (winograd_ ? winograd_->bytes() : 0); }
-  std::string route() const { return route_->name(); }
+  // Of packed weights. Where images decide how the layer is computed, each way is packed for the first of its images, from a copy of the
+  // weights, which counts too.
+  std::size_t bytes() const { return route_.bytes() + (winograd_ ? winograd_->bytes() : 0); }
+  // "auto" where images decide.
+  std::string route() const { return winograd_ ? winograd_->name() : route_->name(); }
   std::string route(const ConvPlan& plan) const { return plan.winograd ? plan.winograd->name : route_->name(); }
-  const gemm::GemmKernels* tile() const { return route_->tile(); }
+  const gemm::GemmKernels* tile() const { return winograd_ ? &kernels_.int8 : route_->tile(); }
   const char* isa() const { return kernels_.name; }
 
  private:
@@ -87,8 +89,8 @@ class Conv {
   Layout layout_;
   std::int32_t x_zero_ = 0;
   float low_ = 0, high_ = 0;
-  std::unique_ptr<const ConvRoute> route_;
   std::unique_ptr<const ConvWinograd> winograd_;  // or null
+  LateRoute route_;                               // where it isn't by Winograd
 };
 
 }  // namespace qkern::ops

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "gemm/product.h"
 #include "tensor/sizes.h"
 #include "threading/parallel_for.h"
-#include "threading/thread_count.h"
 
 namespace qkern::ops {
 namespace {
 
+constexpr Index least_channels = 16;  // of a group, for `auto`
 constexpr const char* names[] = {"winograd2", "winograd4"};
 
 // What keeps a layer from every form; empty: nothing.
@@ -58,7 +57,10 @@ std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weight
   };
   const std::string why = obstacle(weights, quantization);
   if (!why.empty()) return refused(why);
-  std::unique_ptr<ConvWinograd> made(new ConvWinograd(weights, quantization, output, kernels.winograd));
+  // Fewer channels don't fill the vectors of the transforms.
+  const Index channels = std::min(weights.in_channels, weights.out_channels) / weights.groups;
+  if (!is_forced && (kernels.winograd.costs == nullptr || channels < least_channels)) return nullptr;
+  std::unique_ptr<ConvWinograd> made(new ConvWinograd(std::make_shared<ConvSource>(weights, quantization), output, kernels.winograd));
   made->is_forced_ = is_forced;
   const std::int64_t largest = largest_sum(weights);
   bool any = false;
@@ -71,29 +73,26 @@ std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weight
   return made;
 }
 
-ConvWinograd::ConvWinograd(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
-                           const conv::WinogradKernels& kernels)
+ConvWinograd::ConvWinograd(std::shared_ptr<const ConvSource> source, const LayerOutput& output, const conv::WinogradKernels& kernels)
     : kernels_(kernels),
-      groups_(weights.groups),
-      group_in_(weights.in_channels / weights.groups),
-      group_out_(weights.out_channels / weights.groups),
-      is_signed_(weights.dtype == DType::Int8),
-      x_zero_(quantization.x_zero),
-      weights_(static_cast<const std::uint8_t*>(weights.data),
-               static_cast<const std::uint8_t*>(weights.data) + weights.out_channels * group_in_ * weights.window.positions()),
-      channels_(column_offsets(weights, x_zero_), column_offsets(weights, x_zero_), quantization, weights.out_channels, output,
+      groups_(source->weights().groups),
+      group_in_(source->weights().in_channels / groups_),
+      group_out_(source->weights().out_channels / groups_),
+      x_zero_(source->quantization().x_zero),
+      source_(std::move(source)),
+      channels_(column_offsets(), column_offsets(), source_->quantization(), groups_ * group_out_, output,
                 [this](Index channel) { return column(channel); }) {}
 
-std::vector<std::int32_t> ConvWinograd::column_offsets(const ConvWeights& weights, std::int32_t x_zero) const {
+std::vector<std::int32_t> ConvWinograd::column_offsets() const {
   std::vector<std::int32_t> offsets(static_cast<std::size_t>(groups_ * padded_out()));
-  const Index depth = group_in_ * weights.window.positions();
+  const ConvWeights& weights = source_->weights();
+  const auto* codes = static_cast<const std::uint8_t*>(weights.data);
   for (Index c = 0; c < weights.out_channels; ++c) {
     std::uint32_t sum = 0;
-    for (Index d = 0; d < depth; ++d) {
-      const std::uint8_t code = weights_[static_cast<std::size_t>(c * depth + d)];
-      sum += static_cast<std::uint32_t>(is_signed_ ? std::int32_t{static_cast<std::int8_t>(code)} : std::int32_t{code});
+    for (Index d = 0; d < group_in_ * 9; ++d, ++codes) {
+      sum += static_cast<std::uint32_t>(weights.dtype == DType::Int8 ? std::int32_t{static_cast<std::int8_t>(*codes)} : std::int32_t{*codes});
     }
-    offsets[static_cast<std::size_t>(column(c))] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(x_zero) * sum);
+    offsets[static_cast<std::size_t>(column(c))] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(x_zero_) * sum);
   }
   return offsets;
 }
@@ -106,7 +105,9 @@ Index ConvWinograd::group_elements(const conv::WinogradKernel& kernel) const {
 void ConvWinograd::pack(int form) const {
   constexpr std::size_t alignment = 64;
   const conv::WinogradKernel& kernel = kernels_.form[form];
+  const ConvWeights& weights = source_->weights();
   const Index each = group_elements(kernel), weights_each = group_out_ * group_in_ * 9;
+  const auto* const codes = static_cast<const std::uint8_t*>(weights.data);
   const auto bytes = static_cast<std::size_t>(tensor::checked_product("the weights", {groups_, each, Index{sizeof(std::int16_t)}}));
   Packed& packed = packed_[form];
   std::size_t room = bytes + alignment;
@@ -114,7 +115,7 @@ void ConvWinograd::pack(int form) const {
   void* aligned = packed.memory.get();
   auto* const panels = static_cast<std::int16_t*>(std::align(alignment, bytes, aligned, room));
   threading::parallel_for(groups_, weights_each * kernel.positions, [&](Index begin, Index end) {
-    for (Index g = begin; g < end; ++g) kernel.pack(weights_.data() + g * weights_each, is_signed_, group_out_, group_in_, panels + g * each);
+    for (Index g = begin; g < end; ++g) kernel.pack(codes + g * weights_each, weights.dtype == DType::Int8, group_out_, group_in_, panels + g * each);
   });
   packed.form = {&kernel, panels, names[form]};
   bytes_ += bytes;
@@ -126,31 +127,24 @@ const ConvWinograd::Form* ConvWinograd::packed(int form) const {
   return &packed.form;
 }
 
-const ConvWinograd::Form* ConvWinograd::choose(Index, const Sizes&) const {
-  if (!is_forced_) return nullptr;
-  return packed(packed_[0].allowed ? 0 : 1);
+const ConvWinograd::Form* ConvWinograd::choose(Index planes, const Sizes& out) const {
+  if (is_forced_) return packed(packed_[0].allowed ? 0 : 1);
+  // By so much a form has to be faster: what the constants are off by at most, where layers gain little.
+  constexpr double gain = 0.85;
+  const ConvSizes of = sizes(planes, out);
+  int chosen = -1;
+  double least = gain * direct_cost(kernels_, of);
+  for (int form = 0; form < forms; ++form) {
+    if (!packed_[form].allowed) continue;
+    const double cost = winograd_cost(kernels_, form, of);
+    if (cost < least) least = cost, chosen = form;
+  }
+  return chosen < 0 ? nullptr : packed(chosen);
 }
 
+const char* ConvWinograd::name() const { return is_forced_ ? names[packed_[0].allowed ? 0 : 1] : "auto"; }
+
 namespace {
-
-// How threads share a layer: blocks of tiles, and of panels where there are too few tiles.
-struct Blocks {
-  Index tiles, panels;                 // of a block
-  Index down, across, work, products;  // blocks; what one costs
-
-  Blocks(const conv::WinogradKernels& kernels, const conv::WinogradKernel& form, Index all_tiles, Index depth, Index all_panels) {
-    constexpr Index block_bytes = Index{256} << 10;
-    const Index positions = form.positions * form.positions, threads = threading::num_threads();
-    const Index most = std::max(block_bytes / (positions * (2 * depth + 4 * kernels.cols)) / kernels.rows, Index{2}) * kernels.rows;
-    const Index least = divide_up(all_tiles, most), wanted = threads > 1 ? std::max(least, std::min(all_tiles / kernels.rows, 2 * threads)) : least;
-    tiles = std::min(round_up(divide_up(all_tiles, std::max(wanted, Index{1})), kernels.rows), all_tiles);
-    down = divide_up(all_tiles, tiles);
-    const Index shares = threads > 1 && down < threads ? std::min(all_panels, divide_up(threads, down)) : 1;
-    panels = divide_up(all_panels, shares);
-    across = divide_up(all_panels, panels);
-    work = divide_up(tiles * positions * depth * panels * kernels.cols, gemm::products_per_unit / 2);
-  }
-};
 
 // Runs `finish` over the pixels of tiles: of each row of neighbours at once.
 void finish_tiles(const conv::WinogradImage& image, Index tile, const gemm::Epilogue& epilogue, gemm::Range tiles, gemm::Range cols,
@@ -172,9 +166,8 @@ void finish_tiles(const conv::WinogradImage& image, Index tile, const gemm::Epil
 
 void ConvWinograd::run(const Form& form, const Call& call) const {
   const conv::WinogradKernel& kernel = *form.kernel;
-  const Index tiles = call.planes * divide_up(call.out[1], kernel.tile) * divide_up(call.out[2], kernel.tile);
-  const Index panels = divide_up(group_out_, kernels_.cols), each = group_elements(kernel);
-  const Blocks blocks(kernels_, kernel, tiles, group_in_, panels);
+  const Index each = group_elements(kernel);
+  const WinogradBlocks blocks(kernels_, kernel, sizes(call.planes, call.out));
   const conv::WinogradImage image{call.image.data,
                                   call.image.size[1],
                                   call.image.size[2],
@@ -190,7 +183,8 @@ void ConvWinograd::run(const Form& form, const Call& call) const {
     for (Index i = begin; i < end; ++i) {
       const Index down = i % blocks.down * blocks.tiles, across = i / blocks.down % blocks.across * blocks.panels;
       const Index group = i / blocks.down / blocks.across;
-      const gemm::Range of_tiles{down, std::min(down + blocks.tiles, tiles)}, of_panels{across, std::min(across + blocks.panels, panels)};
+      const gemm::Range of_tiles{down, std::min(down + blocks.tiles, blocks.all_tiles)},
+          of_panels{across, std::min(across + blocks.panels, blocks.all_panels)};
       conv::WinogradImage own = image;
       own.data = static_cast<const unsigned char*>(image.data) + group * group_in_;
       gemm::Epilogue epilogue = call.epilogue;

@@ -9,8 +9,8 @@
 #include <memory>
 #include <mutex>
 
-#include "isa/kernel_table.h"
-#include "ops/conv_route.h"
+#include "ops/conv_cost.h"
+#include "ops/conv_source.h"
 
 namespace qkern::ops {
 
@@ -18,10 +18,12 @@ enum class Algorithm { Auto, Direct, Winograd2, Winograd4 };
 
 class ConvWinograd {
  public:
-  // Null where no form that `algorithm` allows is exact and known for such a layer; for one form alone std::invalid_argument then says why. The
-  // weights are copied: a form is packed when it is first wanted.
+  // Null where no form that `algorithm` allows is exact and known for such a layer; for one form alone std::invalid_argument then says why.
   static std::unique_ptr<const ConvWinograd> make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
                                                   const isa::KernelTable& kernels, Algorithm algorithm);
+  // Whether images decide: else every one is computed by the one form.
+  bool is_auto() const { return !is_forced_; }
+  const std::shared_ptr<const ConvSource>& source() const { return source_; }
 
   // One way to compute the layer, packed.
   struct Form {
@@ -29,8 +31,10 @@ class ConvWinograd {
     const std::int16_t* panels;
     const char* name;
   };
-  // For outputs of this size; null: directly. Packs, once, on whichever thread asks first.
+  // For outputs of this size; null: directly. Packs it, once, on whichever thread asks first.
   const Form* choose(Index planes, const Sizes& out) const;
+  // The one form's, or "auto".
+  const char* name() const;
 
   ImageNeeds image_needs(const Window& window) const { return {{window.pad_begin[0], 0, 0}, {window.pad_end[0], 0, 0}, false}; }
 
@@ -46,8 +50,8 @@ class ConvWinograd {
   };
   void run(const Form& form, const Call& call) const;
 
-  // Of the forms packed so far.
-  std::size_t bytes() const { return bytes_; }
+  // Of the forms packed so far, and of the weights they are packed from.
+  std::size_t bytes() const { return bytes_ + source_->bytes(); }
 
  private:
   static constexpr int forms = 2;
@@ -58,20 +62,20 @@ class ConvWinograd {
     Form form{};
   };
 
-  ConvWinograd(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const conv::WinogradKernels& kernels);
+  ConvWinograd(std::shared_ptr<const ConvSource> source, const LayerOutput& output, const conv::WinogradKernels& kernels);
   const Form* packed(int form) const;
   void pack(int form) const;
   Index padded_out() const { return round_up(group_out_, kernels_.lanes); }
   Index column(Index channel) const { return channel / group_out_ * padded_out() + channel % group_out_; }
   Index group_elements(const conv::WinogradKernel& kernel) const;
-  std::vector<std::int32_t> column_offsets(const ConvWeights& weights, std::int32_t x_zero) const;
+  std::vector<std::int32_t> column_offsets() const;
+  ConvSizes sizes(Index planes, const Sizes& out) const { return {planes, out[1], out[2], groups_, group_in_, group_out_}; }
 
   const conv::WinogradKernels& kernels_;
   Index groups_, group_in_, group_out_;
   bool is_forced_ = false;
-  bool is_signed_;  // the weights
   std::int32_t x_zero_;
-  std::vector<std::uint8_t> weights_;  // as given
+  std::shared_ptr<const ConvSource> source_;
   ChannelArrays channels_;
   mutable Packed packed_[forms];
   mutable std::atomic<std::size_t> bytes_ = 0;

@@ -21,7 +21,7 @@ def test_convolutions_name_their_route(shape, groups, route, float_route):
     weight = np.ones(shape, np.int8)
     for tier in qkern.isa.available():
         with qkern.isa.use(tier):
-            layer = qkern.QConv(weight, 0.1, x_scale=0.1, groups=groups)
+            layer = qkern.QConv(weight, 0.1, x_scale=0.1, groups=groups, algorithm="direct")
             plain = _core.Conv(weight.astype(np.float32), groups=groups)
         assert layer.weight_shape == plain.weight_shape == shape
         assert layer.groups == plain.groups == groups
@@ -42,8 +42,8 @@ def test_narrow_groups_are_packed_as_one(isa, rng, channels, by_pairs):
         first = output // channels % merged * channels
         wide[output, first : first + channels] = weight[output]
     x = rng.integers(0, 256, (1, 5, 6, groups * channels)).astype(np.uint8)
-    layer = qkern.QConv(weight, 0.1, x_scale=0.1, groups=groups)
-    by_hand = qkern.QConv(wide, 0.1, x_scale=0.1, groups=groups // merged)
+    layer = qkern.QConv(weight, 0.1, x_scale=0.1, groups=groups, algorithm="direct")
+    by_hand = qkern.QConv(wide, 0.1, x_scale=0.1, groups=groups // merged, algorithm="direct")
     assert layer.route == ("grouped" if merged == 1 else f"grouped, {merged} merged")
     assert layer.nbytes == by_hand.nbytes
     np.testing.assert_array_equal(layer(x), by_hand(x))

@@ -191,7 +191,7 @@ def test_packed_once_whoever_comes_first(isa, rng):
     x, w = codes(rng, np.uint8, (1, 9, 9, 64)), codes(rng, np.int8, (48, 64, 3, 3))
     layer = qkern.QConv(w, 1.0, x_scale=1.0, padding=1, algorithm="winograd4")
     direct = qkern.QConv(w, 1.0, x_scale=1.0, padding=1, algorithm="direct")
-    assert layer.nbytes == direct.nbytes  # nothing asked for it yet
+    assert layer.nbytes == w.nbytes  # nothing asked for it yet
     barrier, results = threading.Barrier(4), []
 
     def call():
@@ -205,9 +205,33 @@ def test_packed_once_whoever_comes_first(isa, rng):
         thread.join()
     for result in results:
         np.testing.assert_array_equal(result, direct(x))
-    assert layer.nbytes == direct.nbytes + 36 * 64 * 48 * 2
+    assert layer.nbytes == w.nbytes + 36 * 64 * 48 * 2
+    assert layer.route == layer.route_of(x.shape) == "winograd4"
+    assert direct.route == direct.route_of(x.shape) == "direct"
+
+
+def test_images_decide(isa, rng):
+    """A layer packs the direct way, and each form, for the first image that is computed so."""
+    x = codes(rng, np.uint8, (1, 57, 57, 64))
+    w = rng.integers(-30, 31, (64, 64, 3, 3)).astype(np.int8)
+    layer = qkern.QConv(w, 1.0, x_scale=1.0, padding=1)
+    direct = qkern.QConv(w, 1.0, x_scale=1.0, padding=1, algorithm="direct")
+    if isa in ("neon_dotprod", "neon_i8mm"):  # whose int8 products are too fast
+        assert layer.route == "direct"
+        return
+    assert layer.route == "auto"
+    assert layer.nbytes == w.nbytes
+    assert layer.tile == direct.tile
     assert layer.route_of(x.shape) == "winograd4"
-    assert direct.route_of(x.shape) == "direct"
+    np.testing.assert_array_equal(layer(x), direct(x))
+    assert layer.nbytes == w.nbytes + 36 * 64 * 64 * 2
+    pixel = np.ascontiguousarray(x[:, :1, :1])
+    packed = layer.nbytes
+    np.testing.assert_array_equal(layer(pixel), direct(pixel))
+    assert layer.route_of(pixel.shape) in ("direct", "winograd2", "winograd4")
+    assert layer.nbytes >= packed
+    stride = qkern.QConv(w, 1.0, x_scale=1.0, strides=2)
+    assert stride.route == "direct"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,13 @@ def test_products_are_bound_by_the_peak_of_their_type(kind, factor):
     assert bound.seconds == pytest.approx(best_of(step)) == pytest.approx(factor * 2 * step.macs / 100e9)
 
 
+@pytest.mark.parametrize(("route", "factor"), [("winograd4", 4), ("winograd2", 2.25)])
+def test_winograd_multiplies_less(route, factor):
+    step = layer(seconds=1.0, rows=31360, route=route)
+    assert Roofline([step], LIMITS).bound(step).seconds == pytest.approx(best_of(step) / factor)
+    assert route_of(step) == f"int8 {route}"
+
+
 def test_few_products_are_bound_by_memory():
     step = layer(rows=1, cols=1024, depth=1024, seconds=1.0)  # 1 MiB of weights, read at 5 GB/s
     bound = Roofline([step], LIMITS).bound(step)

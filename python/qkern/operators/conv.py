@@ -64,6 +64,7 @@ class Conv(Operator):
             x_scale=layer.x.scale,
             x_zero_point=layer.x.zero_point,
             weight_zero_point=layer.zero_point,
+            algorithm=lowering.algorithm,
             **output_arguments(to),
             **geometry,
         )

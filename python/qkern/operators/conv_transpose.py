@@ -74,6 +74,7 @@ class ConvTranspose(Operator):
                 padding=padding,
                 dilations=dilations,
                 groups=groups,
+                algorithm=lowering.algorithm,
                 **output_arguments(to),
             )
 

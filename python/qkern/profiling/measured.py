@@ -26,9 +26,9 @@ class Array:
 class Layer:
     """The packed weights of a layer of our own.
 
-    `route`: how it is computed ("direct", "1x1", "depthwise, row pairs", "one row", ...); `tier`: that packed it;
-    `nbytes` of the packed weights; `tile`: rows, columns, and columns of a vector that the kernel computes at once,
-    None where it is no matrix product; `groups` of its channels.
+    `route`: how it is computed ("direct", "winograd4", "1x1", "depthwise, row pairs", "one row", ...); `tier`: that
+    packed it; `nbytes` of the packed weights; `tile`: rows, columns, and columns of a vector that the kernel computes
+    at once, None where it is no matrix product; `groups` of its channels.
     """
 
     route: str

@@ -42,6 +42,7 @@ class Profile:
         self.runs = runs
         self.limits = limits
         self.threads = limits.threads
+        self.packed_bytes = sum(step.layer.nbytes for step in measured if step.layer is not None)
 
     @property
     def summary(self) -> str:
@@ -66,7 +67,7 @@ class Profile:
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
         return (
             f"{_time(self.total)} a run, of which {_time(self.overhead)}{share} between the steps; "
-            f"medians of {self.runs} runs on {threads}{busy}"
+            f"medians of {self.runs} runs on {threads}; weights packed to {_count(self.packed_bytes)}B{busy}"
         )
 
     def as_dict(self, sort: str = "order") -> dict[str, Any]:
@@ -77,6 +78,7 @@ class Profile:
             "elapsed": self.elapsed,
             "runs": self.runs,
             "threads": self.threads,
+            "packed_bytes": self.packed_bytes,
             "limits": self.limits.as_dict(),
             "steps": [step.as_dict() for step in self.ordered(sort)],
             "summary": self.summary,

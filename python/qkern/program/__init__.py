@@ -22,7 +22,7 @@ from .calls import (
     QuantizeBy,
     WindowMax,
 )
-from .lowering import Destination, Lowering, Unsupported
+from .lowering import Algorithm, Destination, Lowering, Unsupported
 from .moves import (
     ChangeLayout,
     Concatenate,
@@ -46,6 +46,7 @@ __all__ = [
     "CODES",
     "KERNEL_AXES",
     "AddCodes",
+    "Algorithm",
     "Apply",
     "Call",
     "ChangeLayout",

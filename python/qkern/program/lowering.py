@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,10 @@ from .step import Kind, Slot
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Destination", "Lowering", "Unsupported"]
+__all__ = ["Algorithm", "Destination", "Lowering", "Unsupported"]
+
+# How int8 convolutions are computed: as is fastest for an image, or without further copies of their weights.
+Algorithm: TypeAlias = Literal["auto", "direct"]
 
 
 class Unsupported(Exception):
@@ -68,6 +71,8 @@ class Lowering(Protocol):
     DequantizeLinear is lazy: its output is `(codes - zero_point) * scale` of another value (`quantized`) until
     something reads it as float. The order of axes is the step's choice; `read` adds what converts between them.
     """
+
+    algorithm: Algorithm  # of each QConv
 
     def constant(self, value: ir.Value | None) -> NDArray[Any] | None:
         """The array of a constant, dequantized where it is the DequantizeLinear of one; None for anything else."""

@@ -20,6 +20,7 @@ from ..graph_values import constant_of
 from ..operators import activation_bounds, activation_of, get_operator
 from ..program import (
     CODES,
+    Algorithm,
     Call,
     ChangeLayout,
     Dequantize,
@@ -51,8 +52,8 @@ __all__ = ["Builder"]
 
 class Builder(Receiver):
     """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step. `fallback` and
-    `num_threads` are about nodes without a kernel. With `body`, the steps of that graph of it, which reads the values
-    `captured` of graphs around it: they are inputs too."""
+    `num_threads` are about nodes without a kernel, `algorithm` about int8 convolutions. With `body`, the steps of that
+    graph of it, which reads the values `captured` of graphs around it: they are inputs too."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Builder(Receiver):
         fallback: Fallback = "auto",
         num_threads: int | None = None,
         *,
+        algorithm: Algorithm = "auto",
         body: ir.Graph | None = None,
         captured: Sequence[ir.Value] = (),
     ) -> None:
@@ -68,6 +70,7 @@ class Builder(Receiver):
         self.inputs: dict[str, Slot] = {}
         self._model, self._graph = model, model.graph if body is None else body
         self._fallback, self._num_threads = fallback, num_threads
+        self.algorithm = algorithm
         self._observed = frozenset(observed)
         self._slots: dict[ir.Value, dict[bool, Slot]] = {}  # by channels_last
         self._quantized: dict[ir.Value, Quantized] = {}
@@ -264,7 +267,9 @@ class Builder(Receiver):
         one call, instead of one in every iteration."""
         takes_whole = self._fallback == "onnxruntime" or (self._fallback == "auto" and has_onnxruntime())
         fallback = "none" if takes_whole else self._fallback
-        inner = Builder(self._model, (), fallback, self._num_threads, body=graph, captured=captured)
+        inner = Builder(
+            self._model, (), fallback, self._num_threads, algorithm=self.algorithm, body=graph, captured=captured
+        )
         return Program(inner.steps, inner.inputs, [slot for _, slot in inner.outputs], {})
 
     def _defer(self, node: ir.Node) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any, TypeAlias
 
 from .. import _core
 from ..profiling import FOREIGN, Array, Layer, Limits, Measured, Profile
 from ..profiling.limits import LoopTimer, measure_bandwidth
-from ..program import Form, Step
+from ..program import Call, Convolution, Form, Step
 from .clock import Clock
 from .executor import Executor
 from .program import Program
@@ -86,7 +87,7 @@ def _measured(program: Program, number: int, layer: Layer | None, clock: Clock, 
         _arrays(written),
         call.macs(*read) if is_ours else 0,
         seconds,
-        layer,
+        _for_image(layer, call, read),
         route,
         is_ours and seconds > 0 and call.native(*read) is None,
     )
@@ -100,6 +101,13 @@ def _layer(step: Step) -> Layer | None:
     if isinstance(first, (_core.QLinear, _core.Linear)):
         return Layer(step.call.route, first.isa, nbytes, first.tile)
     return Layer(step.call.route or first.route, first.isa, nbytes, first.tile, first.groups)
+
+
+def _for_image(layer: Layer | None, call: Call, read: Sequence[Form]) -> Layer | None:
+    """By which route a convolution went for images of this form."""
+    if layer is None or not read or not (isinstance(call, Convolution) and isinstance(call.layer, _core.QConv)):
+        return layer
+    return replace(layer, route=call.layer.route_of(read[0].shape))
 
 
 def _forms(slots: Sequence[int], clock: Clock) -> list[Form]:

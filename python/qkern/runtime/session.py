@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from .. import _core
 from ..fusion import fuse
 from ..fusion.clean import complete_shapes
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
-from ..program import Step
+from ..program import Algorithm, Step
 from .builder import Builder
 from .executor import Executor
 from .foreign_nodes import Fallback
@@ -43,6 +43,10 @@ class Session:
     and takes them, else through `onnx.reference` where that is known to be right; "onnxruntime" and "reference": there
     or nowhere; "none": nowhere. Their results are as reproducible as that library's.
 
+    `algorithm`: "auto" computes each 3x3 int8 convolution as is fastest for its images, by Winograd in integers where
+    that is exact, which gives the same bytes and packs its weights to up to 8 times their size (`packed_bytes`);
+    "direct" keeps them at theirs.
+
     `external_data`: the folder of the tensors that the model keeps in files, where that isn't the model's own, or where
     it has links that lead out of it. Without it the files have to be in the folder of the model or below it.
 
@@ -63,12 +67,15 @@ class Session:
         *,
         observe: Sequence[str] = (),
         fallback: Fallback = "auto",
+        algorithm: Algorithm = "auto",
         external_data: Folder = None,
         fused: bool = False,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        self._threads = num_threads
+        if algorithm not in get_args(Algorithm):
+            raise ValueError(f"algorithm {algorithm!r} is none of {', '.join(get_args(Algorithm))}")
+        self._threads, self._algorithm = num_threads, algorithm
         self._observed, self._fallback = tuple(observe), fallback
         self._fed: tuple[frozenset[str], Session] | None = None
         with _collecting_once():
@@ -88,7 +95,7 @@ class Session:
             complete_shapes(graph)
         if not observe and not fused:
             fuse(graph)
-        builder = Builder(graph, observe, self._fallback, self._threads)
+        builder = Builder(graph, observe, self._fallback, self._threads, algorithm=self._algorithm)
         self.steps: tuple[Step, ...] = tuple(builder.steps)
         self._specs = {spec.name: spec for spec in specs if spec.name in builder.inputs or spec.name in defaults}
         self._defaults = frozenset(defaults)
@@ -106,6 +113,12 @@ class Session:
     def get_outputs(self) -> list[InputSpec]:
         """Name, dtype and shape of each output."""
         return list(self._output_specs)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Of the weights as kernels read them. Convolutions for which images decide are packed for the first of each
+        size."""
+        return sum(layer.nbytes for step in self.steps for layer in step.call.layers())
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[NDArray[Any]]:
         """Outputs for `feeds` (arrays by input name): all, or those in `output_names`, in that order. A sequence is a
@@ -166,7 +179,10 @@ class Session:
             graph = self._whole.clone()
             for name in names:
                 graph.graph.initializers.pop(name).const_value = None
-            latest = self._fed = names, Session(graph, self._threads, observe=self._observed, fallback=self._fallback)
+            session = Session(
+                graph, self._threads, observe=self._observed, fallback=self._fallback, algorithm=self._algorithm
+            )
+            latest = self._fed = names, session
         return latest[1]
 
 
