@@ -15,10 +15,8 @@
 
 #include "threading/futex.h"
 #include "threading/parallel_for.h"
+#include "threading/step_aside.h"
 
-#ifdef __linux__
-#include <sched.h>
-#endif
 #if __has_include(<pthread.h>) && !defined(_WIN32)
 #include <pthread.h>
 #include <signal.h>
@@ -76,6 +74,7 @@ struct Pool {
   std::atomic<Clock::rep> grows_from{0};  // a time
   alignas(64) Futex jobs{0};              // goes up with each new one
   std::atomic<int> processor{-1};         // of the caller of the latest
+  std::atomic<int> caller{0};             // its number_of_this_thread()
   std::atomic<int> looking{0}, sleeping{0};
 };
 
@@ -90,21 +89,6 @@ void pause() {
 #elif defined(__aarch64__)
   __asm__ volatile("isb");  // yield is a no-op on most
 #endif
-}
-
-// The processor that this thread runs on; -1 where the system doesn't say.
-int current_processor() {
-#ifdef __linux__
-  return sched_getcpu();
-#else
-  return -1;
-#endif
-}
-
-// Whether this worker has the processor of the thread that it is to help, as happens where other processes have the rest.
-bool in_the_way() {
-  const int here = current_processor();
-  return here >= 0 && here == pool.processor.load(std::memory_order_relaxed);
 }
 
 // A thread that got no help with several loops in a row shares no short ones for a while (docs/decisions/0043-waiting.md).
@@ -175,9 +159,10 @@ bool help(Slot& slot) {
 // The order of the counts is what share() relies on: a worker that it doesn't see finds the number of jobs changed, and doesn't sleep.
 [[noreturn]] void work() {
   inside = true;
+  StepAside step_aside;
   for (;;) {
     const std::uint32_t seen = pool.jobs.load();
-    if (!in_the_way()) {
+    if (step_aside.from(pool.processor.load(std::memory_order_relaxed), pool.caller.load(std::memory_order_relaxed))) {
       bool helped = false;
       for (int i = 0, count = pool.used_slots.load(); i < count; ++i) helped |= help(pool.slot[i]);
       if (helped) continue;
@@ -209,6 +194,7 @@ class SignalsBlocked {
 
 // Of the pool's threads a forked process has none, and of its jobs none goes on.
 void forget_parent() {
+  own_number = 0;
   for (Slot& slot : pool.slot) {
     slot.range.store(0);
     slot.caller_sleeps.store(false);
@@ -294,6 +280,7 @@ void share(Index items, Index work_per_item, Body body, const void* context) {
   slot->finished.store(0, std::memory_order_relaxed);
   slot->range.store(Range{static_cast<std::uint64_t>(helpers), 0, static_cast<std::uint64_t>(job.chunks)}.bits(), std::memory_order_release);
   pool.processor.store(current_processor(), std::memory_order_relaxed);
+  pool.caller.store(number_of_this_thread(), std::memory_order_relaxed);
   pool.jobs.fetch_add(1);
   const int missing = helpers - pool.looking.load();
   if (missing > 0 && pool.sleeping.load() > 0) wake(pool.jobs, missing);

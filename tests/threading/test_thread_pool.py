@@ -19,6 +19,7 @@ from emulation import EMULATED, smaller
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
 
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 INSTRUMENTED = "libtsan" in os.environ.get("LD_PRELOAD", "")  # ThreadSanitizer has a thread of its own
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")
@@ -171,6 +172,38 @@ print(sum(blocked) >= 3)
         OPENBLAS_NUM_THREADS="1",
     )
     assert done.stdout.split() == ["True"], done.stdout + done.stderr
+
+
+@of_linux
+@needs_proc
+@pytest.mark.skipif(PROCESSORS < 2, reason="one processor")
+def test_workers_step_aside_and_stay_where_they_may_run(python):
+    # Others have all processors, so the system wakes workers on the caller's: they go to another one, of those that
+    # their mask has. Then to one processor alone, which they mustn't leave.
+    done = python(
+        f"""{PREPARED}
+import subprocess
+others = [subprocess.Popen(["nice", sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+try:
+    mask = os.sched_getaffinity(0)
+    qkern.set_num_threads(2)
+    before = set(os.listdir("/proc/self/task"))
+    expected = qkern.matmul(a, a)
+    (worker,) = set(os.listdir("/proc/self/task")) - before
+    right = all((qkern.matmul(a, a) == expected).all() for _ in range(500))
+    allowed = os.sched_getaffinity(int(worker))
+    print(right, allowed <= mask and len(mask - allowed) <= 1)
+    one = {{min(mask)}}
+    os.sched_setaffinity(0, one)
+    os.sched_setaffinity(int(worker), one)
+    print(all((qkern.matmul(a, a) == expected).all() for _ in range(500)), os.sched_getaffinity(int(worker)) == one)
+finally:
+    for each in others:
+        each.kill()
+""",
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert done.stdout.split() == ["True"] * 4, done.stdout + done.stderr
 
 
 def test_more_threads_than_processors_give_the_same_bytes(threads):
