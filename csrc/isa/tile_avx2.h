@@ -129,6 +129,7 @@ struct Float32Avx2 {
   using Acc = float;
   static constexpr int rows = 6, cols = 16, lanes = 8, depth = 1;
   static constexpr std::int32_t lhs_offset = 0;
+  static constexpr Index ahead = 2048;  // bytes
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Float32Avx2>& args) {
@@ -147,6 +148,7 @@ struct Float32Avx2 {
         __m256 b[Vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_ps(rhs + v * 8);
+        _mm_prefetch(reinterpret_cast<const char*>(rhs) + ahead, _MM_HINT_T0);  // docs/decisions/0073-float-layers.md
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           const __m256 a = _mm256_broadcast_ss(lhs[r] + k);
