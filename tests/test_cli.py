@@ -70,6 +70,17 @@ def test_quantize_passes_its_options_on(files, command):
     assert "excluded" in out
 
 
+def test_saturation_safe_weights_can_be_turned_on_and_off(files, command):
+    for flag, safe, target in (("--no-saturation-safe", False, "x86"), ("--saturation-safe", True, "arm")):
+        options = ("--target", target, "--effort", "fast", flag)
+        code, out, err = command("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", *options)
+        assert (code, err) == (0, "")
+        assert ("none on AVX2 in 3 of 3 layers" in " ".join(out.split())) == safe
+        expected = pipeline.quantize_model("model.onnx", images(20), target, effort="fast", saturation_safe=safe)
+        expected.save("expected.onnx")
+        assert (files / "new.onnx").read_bytes() == (files / "expected.onnx").read_bytes()
+
+
 def test_what_was_lost_is_said_and_in_the_report(files, command):
     fast = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", "--effort", "fast")
     _, out, _ = command(*fast)

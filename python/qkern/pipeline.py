@@ -23,9 +23,10 @@ from .report.compare import compare
 from .report.document import describe_quantization
 from .report.judgement import judged
 from .report.page import render_html
+from .report.saturation_costs import with_saturation_costs
 from .report.weight_ranges import weight_ranges
 from .runtime.session import Execution
-from .target import Target
+from .target import Target, get_target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -114,6 +115,7 @@ def quantize_model(
     budget: float | None = None,
     max_drop: float | None = None,
     metric: str = "agreement",
+    saturation_safe: bool | None = None,
     samples: str | None = None,
     num_threads: int | None = None,
     fallback: Fallback = "auto",
@@ -149,6 +151,9 @@ def quantize_model(
     `budget`: leave the fewest, cheapest layers in float that bring the SQNR of the outputs to so many dB; `max_drop`:
     to a share of samples with another top-1 of no more than that (`metric` "agreement"), or to 1 - cosine ("cosine").
     Measured on the kept samples.
+    `saturation_safe`: whether weights get scales, 1.2 to 1.3 times the smallest, with which runtimes that saturate on
+    AVX2 give the exact result too, and with which our own kernels are faster there (docs/accuracy.md). None is as the
+    target has it: yes for "x86", no for "arm".
     `fallback`: where nodes without a kernel run, `external_data`: where tensors in files are, as for `qkern.Session`.
     `progress(done, total)` is called as samples have been seen; total may be None. `stage(name)` is called as each
     correction begins.
@@ -158,16 +163,22 @@ def quantize_model(
     the samples all the same, and what costs most.
 
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method, effort, metric or node, for no data, for arrays that don't fit the model's inputs, for NaN,
-    naming the tensor and the sample, and for a table of another model or other data.
+    unknown target, method, effort, metric or node, for weights that can't be saturation-safe, for no data, for arrays
+    that don't fit the model's inputs, for NaN, naming the tensor and the sample, and for a table of another model or
+    other data.
     """
     if effort is None:
         effort = "balanced" if data is not None else "fast"
     demand = Demand.of(budget, max_drop, metric)
     _check_effort(effort, data, table, demand)
     execution = Execution(num_threads, fallback)
+    preset = get_target(target)
+    if saturation_safe is not None:
+        preset = replace(preset, saturation_safe=saturation_safe)
+        if saturation_safe and not preset.safe_weights:
+            raise ValueError(f"saturation_safe: the weights of target {preset.name!r} aren't symmetric int8")
     stages = Stages(
-        model, exclude, target=target, method=method, samples=samples, execution=execution, external_data=external_data
+        model, exclude, target=preset, method=method, samples=samples, execution=execution, external_data=external_data
     )
     kept = KeptSamples.of(stages.sampling, _KEPT if effort != "fast" or demand is not None else _REPORTED)
     if data is None:
@@ -209,6 +220,8 @@ def quantize_model(
         if met is not None:
             quantized, of_met = met
             report = replace(of_met, corrections=report.corrections, notes=report.notes)
+    if preset.safe_weights:
+        report = with_saturation_costs(report, base, quantized, preset.weight)
     report = judged(
         report,
         stages.network,

@@ -12,13 +12,23 @@ __all__ = ["TARGETS", "Target", "get_target"]
 
 @dataclass(frozen=True)
 class Target:
-    """A preset; every field can be overridden with `dataclasses.replace`."""
+    """A preset; every field can be overridden with `dataclasses.replace`.
+
+    `saturation_safe`: weights get the scales at which `vpmaddubsw`, the int8 instruction of AVX2, can't saturate
+    (conversion/saturation.py); that is defined for symmetric int8 weights, others are left as they are.
+    """
 
     name: str
     activation: Scheme
     weight: Scheme
     method: str
     why: str
+    saturation_safe: bool = False
+
+    @property
+    def safe_weights(self) -> bool:
+        """Whether weights are made safe: they are to be, and can be."""
+        return self.saturation_safe and self.weight.dtype == "int8" and self.weight.symmetric
 
 
 TARGETS = {
@@ -28,6 +38,7 @@ TARGETS = {
         weight=Scheme("int8", symmetric=True, per_channel=True, narrow=True),
         method="kl",
         why="vpdpbusd multiplies unsigned by signed bytes; histograms cut the outliers of ReLU networks",
+        saturation_safe=True,
     ),
     "arm": Target(
         name="arm",

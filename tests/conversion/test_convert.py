@@ -91,7 +91,7 @@ class TestAgainstNumPy:
     def test_weights_are_rounded_half_to_even(self, build, ranges, rng):
         w = np.array([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, -127.0]], np.float32).T
         model = build("(float[N,8] x) => (float[N,1] y) { y = MatMul(x, w) }", w=w)
-        converted, _ = convert(model, ranges(model, {"x": f32(rng, 4, 8)}), X86)
+        converted, _ = convert(model, ranges(model, {"x": f32(rng, 4, 8)}), ARM)
         codes = constant_of(producer(converted, "y").inputs[1].producer().inputs[0])
         assert codes.dtype == np.int8
         assert codes.ravel().tolist() == [127, 0, 2, 2, 0, -2, -2, -127]

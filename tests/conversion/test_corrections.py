@@ -134,7 +134,7 @@ def test_adaround_finds_what_trying_everything_finds(rng):
         rows, scales = rng.normal(size=(1, 4)) * 8, np.ones(1)
         x = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
         covariance = np.cov(x.T)
-        codes = round_rows(rows, scales, covariance, (-127, 127))
+        codes = round_rows(rows, scales, covariance, (-127, 127), np.rint(rows))
         damped = covariance + 0.2 * np.diag(covariance).mean() * np.eye(4)
 
         def loss(candidate, rows=rows, damped=damped):
@@ -148,7 +148,8 @@ def test_adaround_finds_what_trying_everything_finds(rng):
 
 
 def test_adaround_saturates_and_survives_constants():
-    codes = round_rows(np.array([[300.0, -300.0, 0.4]]), np.ones(1), np.zeros((3, 3)), (-127, 127))
+    start = np.array([[127.0, -127.0, 0.0]])
+    codes = round_rows(np.array([[300.0, -300.0, 0.4]]), np.ones(1), np.zeros((3, 3)), (-127, 127), start)
     np.testing.assert_array_equal(codes, [[127, -127, 0]])
 
 
@@ -243,7 +244,7 @@ def test_more_effort_is_kept_only_where_it_helps(effort, target, onnxruntime_ses
     quantized = qkern.quantize_model(small_cnn(), calibration, target, effort=effort)
     corrections = quantized.report.corrections
     assert bool(corrections) == (effort != "fast")
-    assert all(each.kept == (each.after > each.before) for each in corrections)
+    assert all(each.kept == (each.after > each.before) for each in corrections if each.note != "demanded")
     for earlier, later in itertools.pairwise(corrections):
         assert later.before == (earlier.after if earlier.kept else earlier.before)
     names = " ".join(each.name for each in corrections)

@@ -44,7 +44,9 @@ def test_int8_is_as_right_as_float_and_the_same_everywhere(
     outputs = session.run(None, {"input": held_out})[0]
     theirs = onnxruntime_session(path).run(None, {"input": held_out})[0]
     assert np.mean(expected.argmax(axis=1) == outputs.argmax(axis=1)) >= 0.93
-    assert np.mean(theirs.argmax(axis=1) == outputs.argmax(axis=1)) >= 0.99
+    # Logits of 8 bits tie at the top: what is the highest here is to be one of the highest there.
+    of_our_class = np.take_along_axis(theirs, outputs.argmax(axis=1)[:, None], axis=1)[:, 0]
+    assert np.mean(of_our_class == theirs.max(axis=1)) >= 0.99
 
     for tier in qkern.isa.available():
         few = held_out[: 1 if tier == "scalar" else 8]

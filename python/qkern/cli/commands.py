@@ -66,6 +66,11 @@ qkern.add_command(explain)
 @click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
+@click.option(
+    "--saturation-safe/--no-saturation-safe",
+    default=None,
+    help="Scales with which runtimes that saturate on AVX2 are exact too (default: the target's, yes for x86).",
+)
 @options.samples
 @options.fallback
 @options.external_data
@@ -83,6 +88,7 @@ def quantize(
     in_words: bool,
     report_path: Path | None,
     exclude: tuple[str, ...],
+    saturation_safe: bool | None,
     samples: str | None,
     fallback: Fallback,
     external_data: Path | None,
@@ -108,6 +114,7 @@ def quantize(
             checkpoint=None if data is None else table_path,
             budget=_decibels(budget),
             max_drop=max_drop,
+            saturation_safe=saturation_safe,
             samples=samples,
             num_threads=threads,
             fallback=fallback,
@@ -125,6 +132,7 @@ def quantize(
         ),
         ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
         *([("judged on", f"{report.judged} samples: SQNR {report.sqnr_db:.1f} dB")] if report.judged else []),
+        *([("saturation", report.saturation)] if report.saturation else []),
         ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
         ("time", time_of(time.perf_counter() - start)),
     ]

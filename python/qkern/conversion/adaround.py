@@ -10,7 +10,8 @@ column at a time for all rows together: with the others held, a code's best valu
     w_j - (sum over k != j of e_k C_kj) / C_jj
 
 Every step lowers the objective or leaves it, so the result is never worse than rounding to nearest; it ends where no
-single code can change for the better, or after `_MOST_SWEEPS`.
+single code can change for the better, or after `_MOST_SWEEPS`. Codes that have to be safe from saturation
+(saturation.py) start so, and each stays within what its neighbours leave it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..scheme import Scheme
 from .plan import Layer
+from .saturation import LARGEST_SUM
 from .weights import QuantizedWeight, rescaled
 from .windows import Moments, weight_rows
 
@@ -40,8 +42,11 @@ def round_weights(
     moments: Mapping[str, Moments],
     scheme: Scheme,
     progress: Callable[[str], object] | None = None,
+    *,
+    safe: bool = False,
 ) -> dict[str, QuantizedWeight]:
-    """`weights` of `layers` with the same scales and better codes. `moments` have covariances."""
+    """`weights` of `layers` with the same scales and better codes, `safe` from saturation where that is wanted.
+    `moments` have covariances."""
     rounded = dict(weights)
     for layer in layers:
         name, rows = str(layer.node.name), weight_rows(layer)
@@ -52,7 +57,9 @@ def round_weights(
         covariance = moments[name].covariance
         for group in range(len(codes)):
             real = rows.rows[group].astype(np.float64)
-            codes[group] = round_rows(real, scales[group], covariance[group], scheme.limits)
+            order = rows.order if safe else None
+            start = rows.of(before.codes)[group].astype(np.float64)
+            codes[group] = round_rows(real, scales[group], covariance[group], scheme.limits, start, order)
         rounded[name] = rescaled(before, before.params.scale, rows.restore(codes).astype(before.codes.dtype))
         if progress is not None:
             progress(name)
@@ -60,15 +67,26 @@ def round_weights(
 
 
 def round_rows(
-    rows: NDArray[np.float64], scales: NDArray[Any], covariance: NDArray[np.float64], limits: tuple[int, int]
+    rows: NDArray[np.float64],
+    scales: NDArray[Any],
+    covariance: NDArray[np.float64],
+    limits: tuple[int, int],
+    start: NDArray[np.float64],
+    order: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
-    """Codes for `rows`, float64 [rows, size] both, with `scales` [rows] and `covariance` [size, size]."""
+    """Codes for `rows`, float64 [rows, size] both, with `scales` [rows] and `covariance` [size, size], lowered from
+    `start`. With `order`, in which neighbours are side by side, those of a safe `start` stay safe from saturation."""
     size = len(covariance)
     variance = np.maximum(np.diag(covariance), 0)  # of a constant, rounding may have left it below
     matrix = covariance.copy()
     np.fill_diagonal(matrix, variance + max(_DAMPING * float(variance.mean()), np.finfo(np.float64).tiny))
     step = scales[:, None]
-    codes: NDArray[np.float64] = np.clip(np.rint(rows / step), *limits)
+    codes = start.copy()
+    beside: list[list[int]] = [[] for _ in range(size)]
+    if order is not None:
+        for left, right in zip(order[:-1].tolist(), order[1:].tolist(), strict=True):
+            beside[left].append(right)
+            beside[right].append(left)
     error = codes * step - rows
     gradient = error @ matrix
     columns = np.ascontiguousarray(matrix)
@@ -77,7 +95,8 @@ def round_rows(
         moved = 0
         for j in order:
             wanted = codes[:, j] - gradient[:, j] / (columns[j, j] * scales)
-            best = np.clip(np.rint(wanted), *limits)
+            lowest, highest = limits if not beside[j] else _room(codes[:, beside[j]], limits)
+            best = np.clip(np.rint(wanted), lowest, highest)
             changed = np.flatnonzero(best != codes[:, j])
             # A code changes where that lowers the objective by more than rounding errors are worth.
             delta = (best - codes[:, j])[changed] * scales[changed]
@@ -91,3 +110,12 @@ def round_rows(
         if moved <= size * len(rows) // 2000:
             break
     return codes
+
+
+def _room(beside: NDArray[np.float64], limits: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per row the codes that a weight with these neighbours may have."""
+    lowest, highest = limits
+    return (
+        np.maximum(lowest, -LARGEST_SUM - beside.min(axis=1)),
+        np.minimum(highest, LARGEST_SUM - beside.max(axis=1)),
+    )

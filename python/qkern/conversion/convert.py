@@ -16,7 +16,7 @@ from .plan import Layer, Plan
 from .qdq import QdqWriter
 from .ranges import RangeTable, choose_params, is_redundant
 from .report import ConversionReport, LayerReport
-from .weights import QuantizedWeight
+from .weights import QuantizedWeight, nearest_weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -137,6 +137,8 @@ def _write_constants(
     assert weight is not None
     assert x is not None
     weight_array = None if layer.weight in layer.activations else _finite(weight)
+    if weight_array is not None and given is None:
+        given = nearest_weights([layer], target.weight, safe=target.safe_weights).get(str(node.name))
     constants = layer_constants(
         params[weight] if weight_array is None else weight_array,
         None if bias is None else _finite(bias),

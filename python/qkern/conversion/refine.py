@@ -158,6 +158,12 @@ class _Trial:
         self.reports.append(CorrectionReport(name, now.sqnr, candidate.sqnr, kept, note))
         return candidate if kept else now
 
+    def demanded(self, name: str, now: _State, candidate: _State) -> _State:
+        """`candidate`, whatever it costs; writes down what that is."""
+        candidate.sqnr, candidate.noise = self.noise(candidate)
+        self.reports.append(CorrectionReport(name, now.sqnr, candidate.sqnr, True, "demanded"))
+        return candidate
+
 
 def refine(
     network: Network,
@@ -181,7 +187,8 @@ def refine(
     """
     say = stage if stage is not None else (lambda name: None)
     fitted, judging = samples.split(_JUDGES)
-    trial = _Trial(network, judging, target, execution, say, count)
+    # Ranges are chosen with the smaller noise of other weights.
+    trial = _Trial(network, judging, replace(target, saturation_safe=False), execution, say, count)
     best = _State(network, table, method)
     best.sqnr, best.noise = trial.noise(best)
     best = trial.better("float outputs", best, replace(best, float_outputs=True))
@@ -192,10 +199,15 @@ def refine(
         best = _best_method(trial, best)
     best, layers = _on_grids(trial, best, layers, fitted)
     best, layers = _equalized(trial, best, layers, fitted, recalibrate)
-    say("weight clipping")
     roundings = {"weight clipping": _clipped}
     if effort == "best":
         roundings |= {"adaround": _rounded, "adaround of clipped weights": _rounded_after_clipping}
+    if target.safe_weights:
+        say("saturation-safe weights")
+        trial.target = target
+        rounding = _clipped
+        best = trial.demanded("saturation-safe weights", best, layers.corrected(best, rounding))
+        roundings = {"adaround": _rounded_after_clipping} if effort == "best" else {}
     for name, other in roundings.items():
         say(name)
         candidate = layers.corrected(best, other)
@@ -276,6 +288,11 @@ class _Layers:
         """That of the weights."""
         return self._trial.target.weight
 
+    @property
+    def safe(self) -> bool:
+        """Whether weights have to be safe from saturation."""
+        return self._trial.target.safe_weights
+
     def moved(self, samples: Iterable[Feed]) -> Iterator[Feed]:
         """Samples as the model takes them."""
         for feed in samples:
@@ -301,19 +318,19 @@ class _Layers:
 
 
 def _nearest(layers: _Layers) -> dict[str, QuantizedWeight]:
-    return nearest_weights(layers.layers, layers.scheme)
+    return nearest_weights(layers.layers, layers.scheme, safe=layers.safe)
 
 
 def _clipped(layers: _Layers) -> dict[str, QuantizedWeight]:
-    return clip_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme)
+    return clip_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme, safe=layers.safe)
 
 
 def _rounded(layers: _Layers) -> dict[str, QuantizedWeight]:
-    return round_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme)
+    return round_weights(layers.layers, _nearest(layers), layers.moments, layers.scheme, safe=layers.safe)
 
 
 def _rounded_after_clipping(layers: _Layers) -> dict[str, QuantizedWeight]:
-    return round_weights(layers.layers, _clipped(layers), layers.moments, layers.scheme)
+    return round_weights(layers.layers, _clipped(layers), layers.moments, layers.scheme, safe=layers.safe)
 
 
 def _on_grids(trial: _Trial, best: _State, layers: _Layers, samples: Sequence[Feed]) -> tuple[_State, _Layers]:

@@ -14,7 +14,10 @@ class LayerReport:
 
     `reason` says why a layer stays float; for a quantized one it holds what is worth knowing (an activation that went
     away, channels whose weight scale was changed) or is empty. `scale` and `zero_point` are those of the output;
-    `weight_shape` is None for a layer without a constant weight.
+    `weight_shape` is None for a layer without a constant weight. `saturation_safe` says whether its codes are proven
+    safe from saturation (conversion/saturation.py), `scale_factor` how many times as large safe scales are as the
+    smallest, in the mean over the channels, and `noise_db` by how much that raises the noise of the weights, rounded to
+    nearest; None where that wasn't asked for, and for a layer whose weights have no order to be safe in.
     """
 
     name: str
@@ -24,6 +27,9 @@ class LayerReport:
     weight_shape: tuple[int, ...] | None = None
     scale: float | None = None
     zero_point: int | None = None
+    saturation_safe: bool | None = None
+    scale_factor: float | None = None
+    noise_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,21 @@ class ConversionReport:
     def quantized(self) -> tuple[LayerReport, ...]:
         """The layers that run in int8."""
         return tuple(layer for layer in self.layers if layer.quantized)
+
+    @property
+    def saturation(self) -> str:
+        """In words: how many layers have weights that are safe from saturation, and what that costs; "" where it wasn't
+        asked for."""
+        layers = [layer for layer in self.layers if layer.saturation_safe is not None]
+        if not layers:
+            return ""
+        factors = [layer.scale_factor or 1.0 for layer in layers]
+        noise = sum(layer.noise_db or 0.0 for layer in layers) / len(layers)
+        return (
+            f"none on AVX2 in {sum(bool(layer.saturation_safe) for layer in layers)} of {len(layers)} layers with "
+            f"weights, whatever runs them; scales {min(factors):.2f} to {max(factors):.2f} times the smallest, "
+            f"weights' rounding noise {noise:+.1f} dB"
+        )
 
     @property
     def left_float(self) -> tuple[LayerReport, ...]:

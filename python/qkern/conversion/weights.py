@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from ..scheme import QuantParams, Scheme, weight_params
 from .constants import quantize_constant
+from .saturation import safe_scales
 from .windows import weight_rows
 
 if TYPE_CHECKING:
     from .plan import Layer
     from .windows import WeightRows
 
-__all__ = ["QuantizedWeight", "nearest_weights"]
+__all__ = ["QuantizedWeight", "nearest_weights", "rescaled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +36,12 @@ class QuantizedWeight:
 
     def real_rows(self, rows: WeightRows) -> NDArray[np.float64]:
         """The real numbers that the codes stand for, float64 [groups, output channels per group, size]."""
-        codes = np.moveaxis(self.codes, rows.axis, 0).reshape(rows.rows.shape)
-        return codes.astype(np.float64) * self.row_scales(rows)[..., None]
+        return rows.of(self.codes).astype(np.float64) * self.row_scales(rows)[..., None]
 
 
-def nearest_weights(layers: list[Layer], scheme: Scheme) -> dict[str, QuantizedWeight]:
-    """Every weight that has rows, rounded to the nearest code of the scale that its extremes give; by node name."""
+def nearest_weights(layers: list[Layer], scheme: Scheme, *, safe: bool = False) -> dict[str, QuantizedWeight]:
+    """Every weight that has rows, rounded to the nearest code of the scale that its extremes give, or of the smallest
+    one from there on at which its codes are `safe` from saturation; by node name."""
     nearest = {}
     for layer in layers:
         rows = weight_rows(layer)
@@ -48,6 +49,10 @@ def nearest_weights(layers: list[Layer], scheme: Scheme) -> dict[str, QuantizedW
             continue
         weight = rows.restore(rows.rows)
         params = weight_params(weight, scheme, axis=rows.axis)
+        if safe:
+            least = np.broadcast_to(params.scale.reshape(-1), (rows.rows.shape[0] * rows.rows.shape[1],))
+            scales = safe_scales(rows.in_order(rows.rows), least.reshape(rows.rows.shape[:2])).reshape(-1)
+            params = replace(params, scale=np.asarray(scales.max() if params.axis is None else scales), fitted=None)
         nearest[str(layer.node.name)] = QuantizedWeight(quantize_constant(weight, params, scheme.limits), params)
     return nearest
 

@@ -45,6 +45,22 @@ class WeightRows:
     shape: tuple[int, ...]  # of the weight with the output channels first
     window: Window | None
 
+    def of(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """The rows of an array in the shape of the weight."""
+        return np.moveaxis(weight, self.axis, 0).reshape(self.rows.shape)
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """Indices along what the kernel sees such that neighbours are those of packed weights: row, column, channel
+        within a group; depth."""
+        size = self.rows.shape[-1]
+        taps = 1 if self.window is None else math.prod(self.window.kernel)
+        return np.arange(size).reshape(-1, taps).T.reshape(-1)
+
+    def in_order(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """`rows` with weights beside their neighbours."""
+        return rows[..., self.order]
+
     def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
         """An array like `rows` in the shape of the weight."""
         return np.ascontiguousarray(np.moveaxis(rows.reshape(self.shape), 0, self.axis))

@@ -12,6 +12,15 @@ import numpy as np
 __all__ = ["render_html"]
 
 _LONG = 24  # letters: cells with more keep a width at which they can be read
+_MEASURED = (
+    "Alone: SQNR of the model's outputs with this layer in int8 and all others in float. Accumulated: SQNR of the "
+    "layer's own output with all of them in int8. Both without corrections. Range ratio: widest to narrowest output "
+    "channel of the weight. "
+)
+_SAFE = (
+    "Safe: runtimes that saturate on AVX2 compute this layer exactly too; for that its scales are so many times the "
+    "smallest, and the noise of its weights so much higher. "
+)
 _DECADES = 3  # that the chart of a weight's channels reaches down from the widest
 
 
@@ -20,8 +29,18 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
     ordered = enumerate(described["layers"], 1)
     # The costliest first; what has no error of its own comes last.
     layers = sorted(ordered, key=lambda each: _or_infinite(each[1].get("alone_db")))
-    columns = ("name", "alone_db", "accumulated_db", "weight_ratio", "op_type", "quantized", "reason")
-    heads = ("#", "layer", "alone, dB", "accumulated, dB", "range ratio", "operator", "int8", "note")
+    columns = {
+        "name": "layer",
+        "alone_db": "alone, dB",
+        "accumulated_db": "accumulated, dB",
+        "weight_ratio": "range ratio",
+        "op_type": "operator",
+        "quantized": "int8",
+        "reason": "note",
+    }
+    safe = any(layer["saturation_safe"] is not None for layer in described["layers"])
+    if safe:
+        columns |= {"saturation_safe": "safe", "scale_factor": "scale factor", "noise_db": "weight noise, dB"}
     left = [layer for layer in described["layers"] if not layer["quantized"]]
     measured = any(layer.get("alone_db") is not None for layer in described["layers"])
     parts = [
@@ -43,12 +62,10 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
         ),
         _table(
             "Layers",
-            "Alone: SQNR of the model's outputs with this layer in int8 and all others in float. Accumulated: SQNR of "
-            "the layer's own output with all of them in int8. Both without corrections. Range ratio: widest to "
-            "narrowest output channel of the weight. A click on a heading sorts."
-            if measured
-            else "Errors were not measured: there were no samples. A click on a heading sorts.",
-            heads,
+            (_MEASURED if measured else "Errors were not measured: there were no samples. ")
+            + (_SAFE if safe else "")
+            + "A click on a heading sorts.",
+            ("#", *columns.values()),
             [(number, *(layer.get(column) for column in columns)) for number, layer in layers],
         ),
         _table(
