@@ -5,7 +5,7 @@
 //       for each tile of the block: kernel, epilogue
 //
 // Row and column tails are smaller instances of the same kernel; the depth tail is zero weights. A row is copied only
-// where the kernel wants wider elements (int16) or would move them to uint8 once per panel, or where reading to the end of the last
+// where the kernel wants wider elements (int16) or would move them to uint8 once per panel (or can't), or where reading to the end of the last
 // group would leave the array.
 #pragma once
 
@@ -34,7 +34,8 @@ class Driver {
   using Acc = typename Kernel::Acc;
   using Run = void (*)(const TileArgs<Kernel>&);
   static constexpr bool widens = sizeof(Element) == 2;
-  static constexpr bool moves_once = requires { requires Kernel::flip_costs; };
+  static constexpr bool never_flips = requires { requires Kernel::never_flips; };
+  static constexpr bool moves_once = never_flips || requires { requires Kernel::flip_costs; };
   static constexpr int vectors = Kernel::cols / Kernel::lanes;
   static constexpr Index block_bytes = 128 * 1024;
 
@@ -59,7 +60,7 @@ class Driver {
 
   // Whether all rows of a block are copied, in the form that the kernel multiplies.
   static bool gathers(const Lhs& lhs, Range panels) {
-    if constexpr (moves_once) return lhs.is_signed && panels.end - panels.begin > 1;
+    if constexpr (moves_once) return lhs.is_signed && (never_flips || panels.end - panels.begin > 1);
     else return widens && !lhs.is_wide;
   }
 

@@ -30,6 +30,7 @@ struct TileArgs {
 // together. Lhs/Rhs/Acc: what the kernel reads and accumulates; where Lhs is wider than a byte the driver widens.
 // Optional: flip_costs, true where the xor with lhs_flip takes time from the products: the driver then copies a block of rows with the
 // xor done, if several panels read it.
+// Optional: never_flips, true where the kernel has no xor: the driver then does it for every block of rows that needs it.
 // Optional: run_from<Rows, Vectors>(args, start), always inlined, the same with sums that start at start[c]; whole tiles are then
 // finished in the registers they were computed in (docs/decisions/0033-shallow-products.md).
 template <class K>

@@ -1,5 +1,6 @@
 // Tier avx2. There is no exact u8 x s8 instruction here: vpmaddubsw saturates a pair of products at 32767. vpmaddwd on int16
-// is exact for every value: the driver widens lhs once per block of rows, rhs is widened as it is loaded.
+// is exact for every value: the driver widens lhs once per block of rows, rhs is widened as it is loaded. Where the weights can't
+// saturate it, vpmaddubsw multiplies twice as much at once, of lhs bytes read in place.
 #include "isa/lookup_avx2.h"
 #include "isa/make_kernel_table.h"
 #include "isa/tile_avx2.h"
@@ -73,6 +74,79 @@ struct Int8Avx2 {
   }
 };
 
+// Four products per int32, exact where rhs is saturation-safe (gemm/saturation.h): the pair sums of vpmaddubsw are then within
+// 255 * 128 = 32640.
+[[gnu::always_inline]] inline __m256i dot_accumulate(__m256i sum, __m256i lhs_u8, __m256i rhs_i8) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(lhs_u8, rhs_i8), _mm256_set1_epi16(1)));
+}
+
+// 6 x 16: 12 accumulators, 1 broadcast of lhs, 1 product, ones; rhs is an operand in memory where registers run out.
+struct Int8SafeAvx2 {
+  using Simd = SimdAvx2;
+  using Lhs = std::uint8_t;
+  using Rhs = std::int8_t;
+  using Acc = std::int32_t;
+  static constexpr int rows = 6, cols = 16, lanes = 8, depth = 4;
+  static constexpr std::int32_t lhs_offset = 128;
+  static constexpr bool never_flips = true;
+
+  template <int Rows, int Vectors>
+  static void run(const gemm::TileArgs<Int8SafeAvx2>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_from<Rows, Vectors>(args, zeros);
+  }
+
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::uint8_t* const (&lhs)[Rows], Index at,
+                                                    const std::int8_t* rhs) {
+    __m256i b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rhs) + v);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + at));
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = dot_accumulate(sum[r][v], a, b[v]);
+    }
+  }
+
+  // Sums start at start[c].
+  template <int Rows, int Vectors>
+  [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8SafeAvx2>& args, const std::int32_t* start) {
+    __m256i sum[Rows][Vectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
+    }
+    const std::int8_t* rhs = args.panel;
+    for (Index tap = 0; tap < args.taps; ++tap) {
+      const std::uint8_t* lhs[Rows];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
+      Index g = 0;
+      if constexpr (Rows == 1) {
+        // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
+        for (; g + 4 <= args.depth_groups; g += 4) {
+          for (int v = 0; v < 2 * Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i, rhs += Vectors * 32) multiply_group(sum, lhs, (g + i) * 4, rhs);
+        }
+      }
+      for (; g < args.depth_groups; ++g, rhs += Vectors * 32) multiply_group(sum, lhs, g * 4, rhs);
+    }
+    auto* tile = reinterpret_cast<__m256i*>(args.tile);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        asm("" : "+x"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+        _mm256_store_si256(tile + r * Vectors + v, sum[r][v]);
+      }
+    }
+  }
+};
+
 struct Int8ProductsAvx2 : PairSumsAvx2 {
   using Vector = __m256i;
   static constexpr const char* instructions = "vpmaddwd + vpaddd ymm";
@@ -85,6 +159,7 @@ struct Tier {
   using Int8Products = Int8ProductsAvx2;
   using Float32Products = VectorProducts<SimdAvx2>;
   using Int8Kernel = Int8Avx2;
+  using Int8SafeKernel = Int8SafeAvx2;
   using Float32Kernel = Float32Avx2;
   using Int16Kernel = Int16Tile256<PairSumsAvx2>;
   static constexpr conv::WinogradCosts winograd_costs{{828, 0.55, 1.45, 0.0169, 0, 0},

@@ -1,6 +1,9 @@
 #include "isa/kernel_table.h"
 
+#include <algorithm>
+
 #include "cpu/tiers.h"
+#include "gemm/saturation.h"
 
 namespace qkern::isa {
 
@@ -19,5 +22,10 @@ const KernelTable& kernel_table(int index) {
 }
 
 const KernelTable& active_kernels() { return kernel_table(cpu::active()); }
+
+const gemm::GemmKernels& int8_kernels(const KernelTable& table, std::span<const gemm::RhsSource> weights) {
+  const bool differ = table.int8_safe.run != table.int8.run;
+  return differ && std::all_of(weights.begin(), weights.end(), gemm::is_saturation_safe) ? table.int8_safe : table.int8;
+}
 
 }  // namespace qkern::isa

@@ -4,6 +4,7 @@
 // A tier is a struct in an anonymous namespace (no instance is shared between files compiled with different flags):
 //   name                       its one spelling
 //   Int8Kernel, Float32Kernel  gemm::MicroKernel
+//   Int8SafeKernel             optional: one that is exact for saturation-safe weights only (gemm/saturation.h)
 //   DepthwiseTile              optional: conv::DepthwiseDot
 //   Int16Kernel                conv::Int16Kernel
 //   winograd_costs             optional: conv::WinogradCosts, without which `auto` never chooses Winograd
@@ -21,6 +22,8 @@
 //   Int8Products, Float32Products  what products cost at the least (isa/limits.h)
 //   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
+
+#include <span>
 
 #include "conv/kernels.h"
 #include "elementwise/kernels.h"
@@ -45,6 +48,7 @@ struct Limits {
 struct KernelTable {
   const char* name;
   gemm::GemmKernels int8;
+  gemm::GemmKernels int8_safe;  // for saturation-safe weights; the same as int8 where that is the best for these too
   gemm::GemmKernels float32;
   conv::DepthwiseKernels depthwise_int8;
   conv::DepthwiseKernels depthwise_float32;
@@ -58,5 +62,8 @@ const KernelTable& kernel_table(int index);
 
 // The table new work uses: the active tier's.
 const KernelTable& active_kernels();
+
+// Of `table`, what products by all of `weights` (int8 or uint8) take: int8_safe where each is proven saturation-safe, else int8.
+const gemm::GemmKernels& int8_kernels(const KernelTable& table, std::span<const gemm::RhsSource> weights);
 
 }  // namespace qkern::isa

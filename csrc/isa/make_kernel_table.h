@@ -28,6 +28,12 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
 }
 
 template <class Tier>
+constexpr gemm::GemmKernels make_safe_kernels() {
+  if constexpr (requires { typename Tier::Int8SafeKernel; }) return make_gemm_kernels<typename Tier::Int8SafeKernel>();
+  else return make_gemm_kernels<typename Tier::Int8Kernel>();
+}
+
+template <class Tier>
 constexpr conv::DepthwiseKernels make_depthwise_kernels() {
   using Simd = typename Tier::Simd;
   conv::DepthwiseKernels kernels{Simd::lanes, conv::Depthwise<Simd>::int8_taps, &conv::Depthwise<Simd>::run_int8};
@@ -61,6 +67,7 @@ template <class Tier>
 constexpr KernelTable make_kernel_table() {
   return {Tier::name,
           make_gemm_kernels<typename Tier::Int8Kernel>(),
+          make_safe_kernels<Tier>(),
           make_gemm_kernels<typename Tier::Float32Kernel>(),
           make_depthwise_kernels<Tier>(),
           make_float_depthwise_kernels<typename Tier::Simd>(),

@@ -47,7 +47,7 @@ class MergedGroups {
 
 bool merges_width(const ConvWeights& weights) { return weights.groups == 1 && weights.window.dilation[2] == 1; }
 
-std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const gemm::GemmKernels& kernels) {
+std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const isa::KernelTable& kernels) {
   const Index out = weights.out_channels / weights.groups, in = weights.in_channels / weights.groups, taps = weights.window.positions();
   const Index runs = merges_width(weights) ? taps / weights.window.kernel[2] : taps;
   const Index size = size_of(weights.dtype), depth = in * taps;
@@ -58,22 +58,27 @@ std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const g
     if (size == 1) bytes = channels_last_weights<std::uint8_t>(weights), ordered = bytes.data();
     else floats = channels_last_weights<float>(weights), ordered = reinterpret_cast<const unsigned char*>(floats.data());
   }
-  std::vector<gemm::PackedWeights> packed;
-  packed.reserve(static_cast<std::size_t>(weights.groups));
+  std::vector<gemm::RhsSource> sources;
   for (Index g = 0; g < weights.groups; ++g) {
-    packed.emplace_back(kernels, gemm::RhsSource{ordered + g * out * depth * size, 1, depth, out, runs, depth / runs, weights.dtype != DType::Uint8});
+    sources.push_back({ordered + g * out * depth * size, 1, depth, out, runs, depth / runs, weights.dtype != DType::Uint8});
   }
+  // One kernel for all groups: they read one image.
+  const gemm::GemmKernels& kernel = weights.dtype == DType::Float32 ? kernels.float32 : isa::int8_kernels(kernels, sources);
+  std::vector<gemm::PackedWeights> packed;
+  packed.reserve(sources.size());
+  for (const gemm::RhsSource& source : sources) packed.emplace_back(kernel, source);
   return packed;
 }
 
 }  // namespace
 
 ConvGroups::ConvGroups(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels)
-    : ConvGroups(MergedGroups(weights, quantization, kernels.int8).weights(), quantization, output, kernels.int8) {
+    : ConvGroups(Merged{}, MergedGroups(weights, quantization, kernels.int8).weights(), quantization, output, kernels) {
   merged_ = weights.groups / static_cast<Index>(packed_.size());
 }
 
-ConvGroups::ConvGroups(const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const gemm::GemmKernels& kernels)
+ConvGroups::ConvGroups(Merged, const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output,
+                       const isa::KernelTable& kernels)
     : taps_(merged.window.positions()),
       group_in_(merged.in_channels / merged.groups),
       group_out_(merged.out_channels / merged.groups),
@@ -94,7 +99,7 @@ ConvGroups::ConvGroups(const ConvWeights& weights, std::span<const float> bias, 
       group_in_(weights.in_channels / weights.groups),
       group_out_(weights.out_channels / weights.groups),
       merges_width_(merges_width(weights)),
-      packed_(pack_groups(weights, kernels.float32)),
+      packed_(pack_groups(weights, kernels)),
       channels_(packed_[0].padded_cols() * weights.groups, bias, [this](Index channel) { return column(channel); }) {}
 
 std::vector<std::int32_t> ConvGroups::column_offsets(bool is_signed, std::int32_t x_zero) const {

@@ -23,7 +23,8 @@ class ConvGroups final : public ConvRoute {
   const gemm::GemmKernels* tile() const override;
 
  private:
-  ConvGroups(const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const gemm::GemmKernels& kernels);
+  struct Merged {};
+  ConvGroups(Merged, const ConvWeights& merged, const ConvQuantization& quantization, const LayerOutput& output, const isa::KernelTable& kernels);
   Index column(Index channel) const { return channel / group_out_ * packed_[0].padded_cols() + channel % group_out_; }
   std::vector<std::int32_t> column_offsets(bool is_signed, std::int32_t x_zero) const;
 

@@ -15,7 +15,7 @@ QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Ind
                  std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero,
                  const LayerOutput& output)
     : kernels_(isa::active_kernels()),
-      weights_(kernels_.int8, {weight, 1, in_features, out_features, 1, in_features, weight_signed}),
+      weights_(pack(weight, in_features, out_features, 1, in_features, weight_signed)),
       output_(output),
       x_zero_(x_zero),
       column_zero_(gemm::column_zeros(weights_, w_zero)),

@@ -7,7 +7,8 @@
 namespace qkern::ops {
 
 gemm::PackedWeights pack(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, bool is_signed) {
-  return gemm::PackedWeights(isa::active_kernels().int8, {data, depth_stride, col_stride, cols, 1, depth, is_signed});
+  const gemm::RhsSource source{data, depth_stride, col_stride, cols, 1, depth, is_signed};
+  return gemm::PackedWeights(isa::int8_kernels(isa::active_kernels(), {&source, 1}), source);
 }
 
 gemm::Lhs as_lhs(const RowsView& a) {
