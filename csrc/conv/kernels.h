@@ -70,6 +70,7 @@ struct ConvCost {
 };
 struct WinogradCosts {
   ConvCost direct, form[2];
+  ConvCost direct_safe{};  // of weights that the tier has a faster kernel for (gemm/saturation.h)
 };
 
 struct WinogradKernels {

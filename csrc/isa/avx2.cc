@@ -163,7 +163,8 @@ struct Tier {
   using Float32Kernel = Float32Avx2;
   using Int16Kernel = Int16Tile256<PairSumsAvx2>;
   static constexpr conv::WinogradCosts winograd_costs{{828, 0.55, 1.45, 0.0169, 0, 0},
-                                                      {{911, 4.2, 8.2, 0.0134, 0, 0.0132}, {879, 10.6, 28.2, 0.0113, 0.0051, 0.0151}}};
+                                                      {{911, 4.2, 8.2, 0.0134, 0, 0.0132}, {879, 10.6, 28.2, 0.0113, 0.0051, 0.0151}},
+                                                      {828, 0.3, 1.45, 0.0123, 0, 0}};
   static constexpr auto lookup = &lookup_avx2;
 };
 

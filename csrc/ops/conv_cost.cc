@@ -31,8 +31,8 @@ WinogradBlocks::WinogradBlocks(const conv::WinogradKernels& kernels, const conv:
   work = divide_up(tiles * positions * sizes.depth * panels * kernels.cols, gemm::products_per_unit / 2);
 }
 
-double direct_cost(const conv::WinogradKernels& kernels, const ConvSizes& sizes) {
-  const conv::ConvCost& cost = kernels.costs->direct;
+double direct_cost(const conv::WinogradKernels& kernels, bool safe_weights, const ConvSizes& sizes) {
+  const conv::ConvCost& cost = safe_weights ? kernels.costs->direct_safe : kernels.costs->direct;
   const auto pixels = static_cast<double>(sizes.planes * sizes.height * sizes.width);
   const auto depth = static_cast<double>(sizes.depth), cols = static_cast<double>(round_up(sizes.cols, kernels.lanes));
   const auto groups = static_cast<double>(sizes.groups), threads = static_cast<double>(threading::num_threads());

@@ -22,7 +22,7 @@ struct WinogradBlocks {
 };
 
 // Nanoseconds on the threads that there are, by the tier's measured constants.
-double direct_cost(const conv::WinogradKernels& kernels, const ConvSizes& sizes);
+double direct_cost(const conv::WinogradKernels& kernels, bool safe_weights, const ConvSizes& sizes);
 double winograd_cost(const conv::WinogradKernels& kernels, int form, const ConvSizes& sizes);
 
 }  // namespace qkern::ops

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "tensor/sizes.h"
 #include "threading/parallel_for.h"
@@ -45,6 +46,18 @@ std::int64_t largest_sum(const ConvWeights& weights) {
   return largest_sum(static_cast<const std::uint8_t*>(weights.data), weights.out_channels, depth);
 }
 
+// Whether the tier has a faster kernel for the direct way by these weights. Tap by tap, which is as kernels read them where the channels
+// are even in number.
+bool is_faster_directly(const ConvWeights& weights, const isa::KernelTable& kernels) {
+  const Index in = weights.in_channels / weights.groups, taps = weights.window.positions();
+  std::vector<gemm::RhsSource> sources;
+  for (Index tap = 0; tap < taps; ++tap) {
+    sources.push_back(
+        {static_cast<const std::uint8_t*>(weights.data) + tap, taps, in * taps, weights.out_channels, 1, in, weights.dtype == DType::Int8});
+  }
+  return &isa::int8_kernels(kernels, sources) == &kernels.int8_safe;
+}
+
 }  // namespace
 
 std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
@@ -62,6 +75,7 @@ std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weight
   if (!is_forced && (kernels.winograd.costs == nullptr || channels < least_channels)) return nullptr;
   std::unique_ptr<ConvWinograd> made(new ConvWinograd(std::make_shared<ConvSource>(weights, quantization), output, kernels.winograd));
   made->is_forced_ = is_forced;
+  made->safe_weights_ = !is_forced && is_faster_directly(weights, kernels);
   const std::int64_t largest = largest_sum(weights);
   bool any = false;
   for (int form = 0; form < forms; ++form) {
@@ -133,7 +147,7 @@ const ConvWinograd::Form* ConvWinograd::choose(Index planes, const Sizes& out) c
   constexpr double gain = 0.85;
   const ConvSizes of = sizes(planes, out);
   int chosen = -1;
-  double least = gain * direct_cost(kernels_, of);
+  double least = gain * direct_cost(kernels_, safe_weights_, of);
   for (int form = 0; form < forms; ++form) {
     if (!packed_[form].allowed) continue;
     const double cost = winograd_cost(kernels_, form, of);

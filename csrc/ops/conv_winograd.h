@@ -73,7 +73,7 @@ class ConvWinograd {
 
   const conv::WinogradKernels& kernels_;
   Index groups_, group_in_, group_out_;
-  bool is_forced_ = false;
+  bool is_forced_ = false, safe_weights_ = false;
   std::int32_t x_zero_;
   std::shared_ptr<const ConvSource> source_;
   ChannelArrays channels_;
