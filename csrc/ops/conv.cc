@@ -74,8 +74,8 @@ ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, con
     plan.tap_depth = needs.depth;
     plan.tap_offsets.resize(static_cast<std::size_t>(round_up(plan.taps, needs.multiple)), plan.tap_offsets[0]);
   }
-  // A window of one position without stride makes all planes one matrix.
-  const bool one_matrix = window.positions() == 1 && window.stride == Sizes{1, 1, 1};
+  // A window of one position without stride makes all planes one matrix, for a route that knows no images.
+  const bool one_matrix = window.positions() == 1 && window.stride == Sizes{1, 1, 1} && route_->takes_bands();
   const Index rows = plan.out[1] * plan.out[2], planes = image.batch * plan.out[0];
   plan.planes = one_matrix ? 1 : planes;
   plan.plane_rows = one_matrix ? planes * rows : rows;

@@ -28,6 +28,8 @@ CONVOLUTIONS = {
     "depthwise 5x5 s2": ((1, 8, 9, 31), (8, 1, 5, 5), {"groups": 8, "strides": 2, "padding": 2}),
     "depthwise 3x3 tall": ((1, 20, 9, 1), (20, 1, 3, 3), {"groups": 20, "padding": 1, "strides": (2, 1)}),
     "depthwise 4x2": ((1, 18, 6, 16), (18, 1, 4, 2), {"groups": 18, "strides": (1, 3), "padding": [(3, 0), (0, 1)]}),
+    "depthwise 1x1": ((2, 19, 5, 4), (19, 1, 1, 1), {"groups": 19}),
+    "depthwise 1x1 padded": ((2, 5, 3, 4), (5, 1, 1, 1), {"groups": 5, "padding": 1}),
     "depthwise dilated": ((1, 16, 9, 11), (16, 1, 3, 3), {"groups": 16, "dilations": (3, 2), "padding": 2}),
     "depthwise dilated rows": ((1, 4, 9, 11), (4, 1, 3, 3), {"groups": 4, "dilations": (2, 1), "padding": 1}),
     "depthwise in borders": ((1, 9, 2, 1), (9, 1, 3, 3), {"groups": 9, "padding": 5}),
