@@ -16,9 +16,9 @@ STUB = ast.parse((ROOT / "python" / "qkern" / "_core.pyi").read_text())
 
 # name: (positional or keyword, keyword only)
 SIGNATURES = {
-    "quantize": ("x scale zero_point", "dtype axis out"),
-    "dequantize": ("q scale zero_point", "axis out"),
-    "requantize": ("acc multiplier zero_point", "dtype axis bias clamp out"),
+    "quantize": ("x scale zero_point", "dtype axis block_size rounding out"),
+    "dequantize": ("q scale zero_point", "axis block_size out"),
+    "requantize": ("acc multiplier zero_point", "dtype axis bias clamp rounding out"),
     "matmul": ("a b", "a_zero_point b_zero_point out"),
     "pack": ("b", ""),
     "conv": ("x w", "strides padding dilations groups layout x_zero_point w_zero_point out"),

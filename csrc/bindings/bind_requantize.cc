@@ -4,12 +4,26 @@
 
 #include "bindings/fast_call.h"
 #include "bindings/ndarray.h"
+#include "bindings/rounding.h"
+#include "ops/formulas.h"
 
 namespace qkern::bindings {
 namespace {
 
+// In float64, as TensorFlow Lite has them.
+std::vector<double> fixed_point_multipliers(const py::object& multiplier, Index channels) {
+  positive_floats(multiplier, "multiplier", channels);  // the same checks
+  const auto doubles = converted<double>(real_numbers(multiplier, "multiplier"));
+  std::vector<double> result(doubles.data(), doubles.data() + doubles.size());
+  for (const double one : result) {
+    if (one >= 2147483648.0) value_error("multiplier must be below 2**31 with rounding='tflite'");
+  }
+  return result;
+}
+
 py::object requantize(const py::array& acc, const py::object& multiplier, std::int64_t zero, const py::object& dtype, Index axis,
-                      const py::object& bias, const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, const py::object& out) {
+                      const py::object& bias, const std::optional<std::pair<std::int64_t, std::int64_t>>& clamp, const std::string& rounding,
+                      const py::object& out) {
   dtype_of(acc, "acc", {DType::Int32});
   const py::array input = contiguous(acc);
   const DType to = dtype.is_none() ? DType::Int8 : parse_dtype(dtype, "dtype", codes);
@@ -17,7 +31,13 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   // A 0-d accumulator has no axis; its parameters are scalars.
   const std::optional<Index> at = shape.empty() ? std::nullopt : std::optional(normalize_axis(axis, shape.size(), "axis"));
   const Index channels = at ? shape[static_cast<std::size_t>(*at)] : -1;
-  std::vector<float> multipliers = positive_floats(multiplier, "multiplier", channels);
+  const ops::Rounding how = parse_rounding(rounding, {ops::Rounding::HalfEven, ops::Rounding::HalfAway, ops::Rounding::Tflite});
+  const bool fixed_point = how == ops::Rounding::Tflite;
+  std::vector<double> multipliers = fixed_point ? fixed_point_multipliers(multiplier, channels) : std::vector<double>();
+  if (!fixed_point) {
+    const auto floats = positive_floats(multiplier, "multiplier", channels);
+    multipliers.assign(floats.begin(), floats.end());
+  }
   std::vector<std::int32_t> biases{0};
   if (!bias.is_none()) biases = integers(bias, "bias", channels, INT32_MIN, INT32_MAX);
   const bool per_channel = multipliers.size() > 1 || biases.size() > 1;
@@ -31,7 +51,10 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   void* result = output.data();
   {
     const WithoutGil release;
-    ops::requantize(from, view, multipliers, biases, zero_code, bounds, to, result);
+    const std::vector<float> floats(multipliers.begin(), multipliers.end());  // as they were
+    if (fixed_point) ops::requantize_fixed_point(from, view, multipliers, biases, zero_code, bounds, to, result);
+    else if (how == ops::Rounding::HalfAway) ops::requantize_half_away(from, view, floats, biases, zero_code, bounds, to, result);
+    else ops::requantize(from, view, floats, biases, zero_code, bounds, to, result);
   }
   return output.finish();
 }
@@ -59,7 +82,8 @@ PyObject* fast_requantize(const Arguments& arguments) {
 
 void bind_requantize(py::module_& m) {
   m.def("requantize", &requantize, py::arg("acc"), py::arg("multiplier"), py::arg("zero_point") = 0, py::kw_only(), py::arg("dtype") = py::none(),
-        py::arg("axis") = -1, py::arg("bias") = py::none(), py::arg("clamp") = py::none(), py::arg("out") = py::none(),
+        py::arg("axis") = -1, py::arg("bias") = py::none(), py::arg("clamp") = py::none(), py::arg("rounding") = "half_even",
+        py::arg("out") = py::none(),
         R"(Brings int32 accumulators back to 8 bits.
 
 y = clamp(saturate(round_half_even(float32(acc + bias) * multiplier) + zero_point)), acc + bias modulo 2**32, as ONNX
@@ -73,6 +97,8 @@ Args:
     axis: the axis along which multiplier and bias vary.
     bias: int32, a scalar or one per index of `axis`.
     clamp: (low, high) codes, e.g. of a fused activation; default: the range of `dtype`.
+    rounding: "half_even"; "half_away": ties go away from 0; "tflite": the product in TensorFlow Lite's fixed point, from multipliers
+        of float64 below 2**31.
     out: where the result goes; same shape, of `dtype`.
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");

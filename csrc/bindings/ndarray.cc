@@ -14,14 +14,28 @@ std::string names_of(std::initializer_list<DType> dtypes) {
 
 bool is_native(const py::dtype& dtype) { return dtype.byteorder() != '>'; }
 
+// A type that the package ml_dtypes adds to NumPy.
+py::dtype ml_dtype(const char* name) {
+  try {
+    return py::dtype::from_args(py::module_::import("ml_dtypes").attr(name));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ImportError)) throw;
+    throw py::import_error(std::string(name) + " needs ml_dtypes: pip install \"qkern[onnx]\"");
+  }
+}
+
 std::optional<DType> match(const py::dtype& dtype) {
   switch (dtype.num()) {
     case py::detail::npy_api::NPY_BYTE_: return DType::Int8;
     case py::detail::npy_api::NPY_UBYTE_: return DType::Uint8;
+    case py::detail::npy_api::NPY_SHORT_: return is_native(dtype) ? std::optional(DType::Int16) : std::nullopt;
+    case py::detail::npy_api::NPY_USHORT_: return is_native(dtype) ? std::optional(DType::Uint16) : std::nullopt;
     case py::detail::npy_api::NPY_FLOAT_: return is_native(dtype) ? std::optional(DType::Float32) : std::nullopt;
     default:
       // int32 is "int" or "long", depending on the platform.
       if (dtype.kind() == 'i' && dtype.itemsize() == 4 && is_native(dtype)) return DType::Int32;
+      if (is_ml_dtype(dtype, "int4")) return DType::Int4;
+      if (is_ml_dtype(dtype, "uint4")) return DType::Uint4;
       return std::nullopt;
   }
 }
@@ -82,6 +96,11 @@ DType dtype_of(const py::array& array, const char* argument, std::initializer_li
   return one_of(array.dtype(), argument, allowed);
 }
 
+bool is_ml_dtype(const py::dtype& dtype, const char* name) {
+  constexpr int first_of_users = 256;
+  return dtype.num() >= first_of_users && py::str(static_cast<py::handle>(dtype)).cast<std::string>() == name;
+}
+
 bool is_float32(const py::array& array) { return match(array.dtype()) == DType::Float32; }
 
 bool overlap(const py::array& a, const py::array& b) {
@@ -101,6 +120,11 @@ bool overlap(const py::array& a, const py::array& b) {
 }
 
 DType parse_dtype(const py::object& dtype, const char* argument, std::initializer_list<DType> allowed) {
+  if (py::isinstance<py::str>(dtype)) {  // names that NumPy knows only once ml_dtypes has been imported
+    for (const DType narrow : {DType::Int4, DType::Uint4}) {
+      if (dtype.cast<std::string>() == name_of(narrow)) return one_of(to_numpy(narrow), argument, allowed);
+    }
+  }
   return one_of(py::dtype::from_args(dtype), argument, allowed);
 }
 
@@ -109,6 +133,10 @@ py::dtype to_numpy(DType dtype) {
     case DType::Int8: return py::dtype::of<std::int8_t>();
     case DType::Uint8: return py::dtype::of<std::uint8_t>();
     case DType::Int32: return py::dtype::of<std::int32_t>();
+    case DType::Int16: return py::dtype::of<std::int16_t>();
+    case DType::Uint16: return py::dtype::of<std::uint16_t>();
+    case DType::Int4:
+    case DType::Uint4: return ml_dtype(name_of(dtype));
     default: return py::dtype::of<float>();
   }
 }

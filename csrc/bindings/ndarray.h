@@ -30,6 +30,8 @@ inline Index product(const Shape& shape) { return product(shape, 0, shape.size()
 
 // The element type; TypeError naming `argument` and what would do where it is not one of `allowed`.
 DType dtype_of(const py::array& array, const char* argument, std::initializer_list<DType> allowed);
+// One of the types that ml_dtypes adds to NumPy: bfloat16, int4, uint4.
+bool is_ml_dtype(const py::dtype& dtype, const char* name);
 bool is_float32(const py::array& array);  // in native byte order
 // False only where the arrays share no byte.
 bool overlap(const py::array& a, const py::array& b);

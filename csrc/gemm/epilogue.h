@@ -208,6 +208,7 @@ template <class Simd, class Acc, class Body>
       case DType::Uint8: return body(TileFinisher<Simd, std::uint8_t, Acc>(e));
       case DType::Int8: return body(TileFinisher<Simd, std::int8_t, Acc>(e));
       case DType::Float32: return body(TileFinisher<Simd, float, Acc>(e));
+      default: return;  // no product is stored as such
     }
   }
 }

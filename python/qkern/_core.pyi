@@ -24,6 +24,8 @@ def quantize(
     *,
     dtype: DTypeLike = ...,
     axis: int | None = None,
+    block_size: int | None = None,
+    rounding: str = ...,
     out: Array | None = None,
 ) -> Array: ...
 def dequantize(
@@ -32,6 +34,7 @@ def dequantize(
     zero_point: ArrayLike = 0,
     *,
     axis: int | None = None,
+    block_size: int | None = None,
     out: Floats | None = None,
 ) -> Floats: ...
 def requantize(
@@ -43,6 +46,7 @@ def requantize(
     axis: int = -1,
     bias: ArrayLike | None = None,
     clamp: tuple[int, int] | None = None,
+    rounding: str = ...,
     out: Array | None = None,
 ) -> Array: ...
 
@@ -227,13 +231,7 @@ class QConv:
 class Linear:
     """FP32 fallback with the bits of every tier alike (one fused multiply-add per step, in order)."""
 
-    def __init__(
-        self,
-        weight: Floats,
-        bias: Floats | None = None,
-        *,
-        clamp: tuple[float, float] | None = None,
-    ) -> None: ...
+    def __init__(self, weight: Floats, bias: Floats | None = None, *, clamp: Bounds | None = None) -> None: ...
     def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
     @property
     def isa(self) -> str: ...

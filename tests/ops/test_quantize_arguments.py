@@ -103,8 +103,9 @@ def test_axis_that_is_no_integer(call, scale_name):
     "dtype", [np.int16, np.float32, "f8", ">i2", np.bool_, object, "no such type", 3, "int4"], ids=str
 )
 def test_result_dtypes(dtype):
-    with pytest.raises(TypeError):
-        qkern.quantize(X, 1.0, dtype=dtype)
+    if dtype not in (np.int16, "int4"):
+        with pytest.raises(TypeError):
+            qkern.quantize(X, 1.0, dtype=dtype)
     with pytest.raises(TypeError):
         qkern.requantize(ACC, 1.0, dtype=dtype)
 
@@ -118,7 +119,7 @@ def test_inputs_of_wrong_dtype():
     for dtype in (np.int32, np.int8, np.bool_, np.complex64, "S1", object, "m8[s]"):
         with pytest.raises(TypeError, match=r"\bx\b"):
             qkern.quantize(X.astype(dtype), 1.0)
-    for dtype in (np.int16, np.float32, np.int64, np.uint32, np.bool_, ">i4", "m8[s]", "S4"):
+    for dtype in (np.float32, np.int64, np.uint32, np.bool_, ">i2", ">i4", "m8[s]", "S4"):
         with pytest.raises(TypeError, match=r"\bq\b"):
             qkern.dequantize(Q.astype(dtype), 1.0)
         with pytest.raises(TypeError, match=r"\bacc\b"):

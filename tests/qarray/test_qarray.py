@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 import qkern
-from formulas import KINDS, made, real
+from formulas import KINDS, integers, made, real
+from oracle.formulas import limits_of
 from qkern import QArray
 
 SHAPE = (4, 5, 6)
@@ -33,6 +34,30 @@ def test_sums_of_products_have_int32_codes(isa, rng):
     sums = rng.integers(-(2**31), 2**31, SHAPE).astype(np.int32)
     q = QArray(sums, rng.uniform(0.1, 1, 5), [2**31 - 1, -(2**31), 0, 7, -7], axis=1)
     np.testing.assert_array_equal(q.dequantize(), real(q), strict=True)
+
+
+@pytest.mark.parametrize("name", ["int16", "uint16", "int4", "uint4"])
+def test_codes_of_16_and_of_4_bits(isa, rng, name):
+    if "4" in name:
+        dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes", reason="int4 needs ml_dtypes"), name))
+    else:
+        dtype = np.dtype(name)
+    low, high = limits_of(dtype)
+    codes = rng.integers(low, high, (4, 6), endpoint=True).astype(dtype)
+    scale, zero_point = rng.uniform(0.1, 1, (4, 3)), rng.integers(low, high, (4, 3), endpoint=True)
+    q = QArray(codes, scale, zero_point, 1, 2)
+    np.testing.assert_array_equal(q.dequantize(), real(q), strict=True)
+    assert pickle.loads(pickle.dumps(q)).equals(q)
+    q = QArray(codes, 0.25, low)
+    np.testing.assert_array_equal(np.asarray(q[1:, ::2].T), real(q)[1:, ::2].T)
+    if "4" in name:
+        product = q @ q.T
+        np.testing.assert_array_equal(product.codes, integers(q) @ integers(q).T)
+    else:
+        with pytest.raises(TypeError, match=f"{name} codes has no kernel"):
+            q @ q.T
+    with pytest.raises(ValueError, match=f"zero_point {high + 1} is out of the range of {name}"):
+        QArray(codes, 1, high + 1)
 
 
 def test_never_a_view_of_the_codes_as_numbers():

@@ -18,12 +18,8 @@ Floats = NDArray[np.float32]
 
 def dequantized(codes: Array, formula: Formula) -> Floats:
     """x = float32(codes - zero_point) * scale."""
-    if formula.block_size is None:
-        return _core.dequantize(codes, formula.scale, formula.zero_point, axis=formula.axis)
-    # One number has one scale: a flat array with as many channels as elements.
-    scale, zero_point = (np.broadcast_to(grid, codes.shape).reshape(-1) for grid in formula.grid(codes.shape))
-    flat = _core.dequantize(codes.reshape(-1), scale, zero_point, axis=0)
-    return flat.reshape(codes.shape)
+    zero_point = formula.zero_point.astype(np.int32)
+    return _core.dequantize(codes, formula.scale, zero_point, axis=formula.axis, block_size=formula.block_size)
 
 
 def requantized(codes: Array, formula: Formula, to: Formula) -> Array:

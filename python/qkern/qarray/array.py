@@ -27,8 +27,9 @@ class QArray(NDArrayOperatorsMixin):
     """Codes with their formula, `real = float32(code - zero_point) * scale`. Frozen: none of its parts can be set.
 
     Args:
-        codes: int8, uint8, or int32 (sums of products), any shape: an array of NumPy or anything that lends its memory
-            (buffers, torch's CPU tensors, `__array_interface__`, DLPack), without a copy.
+        codes: int8, uint8, int16, uint16, int4 and uint4 of ml_dtypes, or int32 (sums of products), any shape: an array
+            of NumPy or anything that lends its memory (buffers, torch's CPU tensors, `__array_interface__`, DLPack),
+            without a copy.
         scale: finite and > 0; a scalar, or one per index of `axis`, or one per block.
         zero_point: within the dtype of the codes, as many as scales, or a scalar.
         axis: the axis along which the formula varies.

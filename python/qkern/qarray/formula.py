@@ -13,12 +13,18 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .as_array import as_array
 
-__all__ = ["CODES", "Formula"]
+__all__ = ["CODES", "Formula", "limits_of"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
-CODES = ("int8", "uint8", "int32")
+CODES = ("int8", "uint8", "int16", "uint16", "int32", "int4", "uint4")
+
+
+def limits_of(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Lowest and highest code; np.iinfo doesn't know ml_dtypes' int4."""
+    bits = 4 if dtype.name.endswith("int4") else 8 * dtype.itemsize
+    return (0, 2**bits - 1) if dtype.name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +161,12 @@ def _scales(scale: ArrayLike, wanted: tuple[int, ...]) -> Floats:
 
 def _zero_points(zero_point: ArrayLike, wanted: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     given = as_array(zero_point, "zero_point")
+    if given.dtype == dtype:
+        return _shaped(given, wanted, "zero_point")
     if given.dtype.kind not in "iu":
         raise TypeError(f"zero_point is {given.dtype}; expected integers")
-    limits = np.iinfo(dtype)
-    wrong = given[(given < limits.min) | (given > limits.max)]
+    low, high = limits_of(dtype)
+    wrong = given[(given < low) | (given > high)]
     if wrong.size:
         raise ValueError(f"zero_point {wrong.flat[0]} is out of the range of {dtype}")
     return _shaped(given.astype(dtype), wanted, "zero_point")

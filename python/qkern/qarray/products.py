@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -51,6 +51,7 @@ def contract(name: str, a: Operand, b: Operand) -> tuple[Array, Formula]:
     Raises TypeError where the kernels don't take the codes, or scales vary along an axis that is summed over;
     ValueError where sizes don't match. Warns where a sum could wrap.
     """
+    a, b = (_bytes(operand) for operand in (a, b))
     for operand in (a, b):
         if operand.codes.dtype.name not in ("int8", "uint8"):
             raise TypeError(f"{name} of {operand.codes.dtype} codes has no kernel; .requantize() to 8 bits first")
@@ -78,6 +79,15 @@ def contract(name: str, a: Operand, b: Operand) -> tuple[Array, Formula]:
     with np.errstate(over="ignore"):  # infinite then, and refused
         grid = of_rows * of_columns
     return acc.reshape(shape), Formula.of_grid(grid, shape, np.int32)
+
+
+def _bytes(operand: Operand) -> Operand:
+    """Codes of 4 bits as codes of 8."""
+    wide = {"int4": np.int8, "uint4": np.uint8}.get(operand.codes.dtype.name)
+    if wide is None:
+        return operand
+    formula = replace(operand.formula, zero_point=operand.formula.zero_point.astype(wide))
+    return replace(operand, codes=operand.codes.astype(wide), formula=formula)
 
 
 def _parameters(name: str, operand: Operand) -> tuple[Array, Array]:
