@@ -69,6 +69,13 @@ def conv(data: conv_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
         contestant = _ours(tier, "fused", "u8", "u8", call, out, threads)
         yield contestant
         yield from _on_one_thread(contestant, tiers)
+        for algorithm in ("direct", "winograd2", "winograd4") if data.shape.kernel == 3 else ():
+            try:
+                layer = _conv(data, tier, "NHWC", algorithm)
+            except ValueError:  # the form has another stride or groups, or isn't exact for these weights
+                continue
+            out = np.empty(data.output_shape, np.uint8)
+            yield _ours(tier, f"fused, {algorithm}", "u8", "u8", partial(layer, data.x_u8, out=out), out, threads)
     first = np.empty(_channels_first(data.output_shape), np.uint8)
     x = np.ascontiguousarray(data.x_u8.transpose(0, 3, 1, 2))
     call = partial(_conv(data, tiers[0], "NCHW"), x, out=first)
@@ -93,7 +100,7 @@ def _geometry(data: conv_data.Data) -> dict[str, Any]:
     }
 
 
-def _conv(data: conv_data.Data, tier: str, layout: str) -> qkern.QConv:
+def _conv(data: conv_data.Data, tier: str, layout: str, algorithm: Any = "auto") -> qkern.QConv:
     with qkern.isa.use(tier):
         return qkern.QConv(
             data.w_s8,
@@ -103,6 +110,7 @@ def _conv(data: conv_data.Data, tier: str, layout: str) -> qkern.QConv:
             y_scale=data.y_scale,
             y_zero_point=data.zero_point,
             layout=layout,
+            algorithm=algorithm,
             **_geometry(data),
         )
 

@@ -75,6 +75,7 @@ struct WinogradCosts {
 
 struct WinogradKernels {
   Index rows, cols, lanes, depth;  // of the tile of a product
+  Index channels;                  // of a vector of the input transform
   const WinogradCosts* costs;      // null: `auto` is always direct
   WinogradKernel form[2];          // F(2x2, 3x3), F(4x4, 3x3)
 };

@@ -190,17 +190,39 @@ class Winograd {
     return {begin, end < begin ? begin : end};
   }
 
+  // Codes as int16. Of eight, GCC would convert one by one.
+  template <class Words, class T>
+  [[gnu::always_inline]] static Words widened(const T* from) {
+    if constexpr (sizeof(Words) == short_bytes) {
+      typedef std::uint8_t Bytes16 [[gnu::vector_size(16)]];
+      typedef std::uint64_t Halves [[gnu::vector_size(16)]];
+      typedef std::int16_t Signed [[gnu::vector_size(16)]];
+      std::uint64_t eight;
+      std::memcpy(&eight, from, sizeof eight);
+      const auto codes = reinterpret_cast<Bytes16>(Halves{eight, 0});
+      const Bytes16 zero{};
+      if constexpr (std::is_unsigned_v<T>) {
+        return reinterpret_cast<Words>(__builtin_shufflevector(codes, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+      } else {
+        const auto high = reinterpret_cast<Signed>(__builtin_shufflevector(zero, codes, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+        return reinterpret_cast<Words>(high >> 8);
+      }
+    } else {
+      typedef T Codes [[gnu::vector_size(sizeof(Words) / 2)]];
+      return reinterpret_cast<Words>(__builtin_convertvector(gemm::load<Codes>(from), Words));
+    }
+  }
+
   // B^T x B of Bytes / 2 channels.
   template <class T, Index Bytes>
   [[gnu::always_inline]] static void transform(const Patch<T>& x, std::int16_t* to, Index stride) {
-    typedef T Codes [[gnu::vector_size(Bytes / 2)]];
     typedef std::uint16_t Words [[gnu::vector_size(Bytes)]];
     Words rows[in][in];
 #pragma GCC unroll 6
     for (int r = 0; r < in; ++r) {
       Words pixels[in];
 #pragma GCC unroll 6
-      for (int k = 0; k < in; ++k) pixels[k] = __builtin_convertvector(gemm::load<Codes>(x.data + r * x.row_step + k * x.column_step), Words);
+      for (int k = 0; k < in; ++k) pixels[k] = widened<Words>(x.data + r * x.row_step + k * x.column_step);
       Form::input(pixels, rows[r]);
     }
 #pragma GCC unroll 6
@@ -323,8 +345,13 @@ constexpr WinogradKernel make_winograd_form() {
 
 template <Int16Kernel Kernel>
 constexpr WinogradKernels make_winograd_kernels(const WinogradCosts* costs) {
-  return {Kernel::rows,  Kernel::cols, Kernel::lanes,
-          Kernel::depth, costs,        {make_winograd_form<Kernel, WinogradForm<2>>(), make_winograd_form<Kernel, WinogradForm<4>>()}};
+  return {Kernel::rows,
+          Kernel::cols,
+          Kernel::lanes,
+          Kernel::depth,
+          Index{2} * Kernel::Simd::lanes,
+          costs,
+          {make_winograd_form<Kernel, WinogradForm<2>>(), make_winograd_form<Kernel, WinogradForm<4>>()}};
 }
 
 }  // namespace

@@ -162,9 +162,9 @@ struct Tier {
   using Int8SafeKernel = Int8SafeAvx2;
   using Float32Kernel = Float32Avx2;
   using Int16Kernel = Int16Tile256<PairSumsAvx2>;
-  static constexpr conv::WinogradCosts winograd_costs{{828, 0.55, 1.45, 0.0169, 0, 0},
-                                                      {{911, 4.2, 8.2, 0.0134, 0, 0.0132}, {879, 10.6, 28.2, 0.0113, 0.0051, 0.0151}},
-                                                      {828, 0.3, 1.45, 0.0123, 0, 0}};
+  static constexpr conv::WinogradCosts winograd_costs{{165, 0.1, 0.31, 0.0164, 0, 0},
+                                                      {{15, 2.0, 2.9, 0.0154, 0.0014, 0.005}, {4, 6.5, 11.3, 0.0135, 0.0057, 0.0145}},
+                                                      {165, 0.05, 0.31, 0.0119, 0, 0}};
   static constexpr auto lookup = &lookup_avx2;
 };
 

@@ -98,8 +98,8 @@ struct Tier {
   using Int8Kernel = Int8AvxVnni;
   using Float32Kernel = Float32Avx2;
   using Int16Kernel = Int16Tile256<PairSumsAvxVnni>;
-  static constexpr conv::WinogradCosts winograd_costs{{289, 0.16, 0.21, 0.0062, 0, 0},
-                                                      {{0, 2.4, 2.4, 0.0112, 0.0053, 0.0151}, {0, 7.5, 9.1, 0.0097, 0.0087, 0.0226}}};
+  static constexpr conv::WinogradCosts winograd_costs{{245, 0.08, 0.23, 0.0064, 0, 0},
+                                                      {{0, 1.9, 2.8, 0.0118, 0.0038, 0.019}, {0, 6.0, 10.2, 0.0106, 0.008, 0.0218}}};
   static constexpr auto lookup = &lookup_avx2;
 };
 

@@ -51,8 +51,8 @@ struct Tier {
   using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
   using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
   using Int16Kernel = conv::ScalarInt16Kernel<Simd, 4, 8>;
-  static constexpr conv::WinogradCosts winograd_costs{{0, 0, 1.05, 0.426, 0, 0},
-                                                      {{216, 0.5, 13.6, 0.163, 0.0056, 0.0225}, {0, 4.4, 43.6, 0.164, 0.0003, 0.0127}}};
+  static constexpr conv::WinogradCosts winograd_costs{{0, 0, 0, 0.428, 0, 0},
+                                                      {{302, 0.3, 13.3, 0.164, 0.0014, 0.0303}, {0, 3.8, 42.6, 0.165, 0.0004, 0.0121}}};
 };
 
 }  // namespace

@@ -188,6 +188,8 @@ struct Int16Tile256 {
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
     }
     for (Index g = 0; g < groups; ++g, lhs += depth, panel += Vectors * 16) {
+      // Panels are read front to back; the processor's own prefetching ends with each page.
+      if constexpr (Vectors == 2) _mm_prefetch(reinterpret_cast<const char*>(panel) + 2048, _MM_HINT_T0);
       __m256i b[Vectors];
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel) + v);
@@ -195,10 +197,7 @@ struct Int16Tile256 {
       for (int r = 0; r < Rows; ++r) {
         const __m256i a = _mm256_set1_epi32(load_i32(lhs + r * row_stride));
 #pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) {
-          sum[r][v] = PairSums::add(sum[r][v], a, b[v]);
-          asm("" : "+x"(sum[r][v]));  // else GCC adds products up first, and spills them
-        }
+        for (int v = 0; v < Vectors; ++v) sum[r][v] = PairSums::add(sum[r][v], a, b[v]);
       }
     }
 #pragma GCC unroll 6

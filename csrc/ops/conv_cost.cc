@@ -8,10 +8,13 @@
 namespace qkern::ops {
 namespace {
 
-// Between two runs of a layer a network runs all others: weights beyond some of L2 come from memory again.
-constexpr double resident_bytes = 1024 * 1024, seconds_per_gigabyte = 0.03;
+// Between two runs of a layer a network runs all others: weights beyond what a cache keeps come from memory again, at 25 GB/s.
+double from_memory(double bytes) {
+  constexpr double kept_bytes = 1024 * 1024, nanoseconds_per_byte = 0.04;
+  return std::max(bytes - kept_bytes, 0.0) * nanoseconds_per_byte;
+}
 
-double from_memory(double bytes) { return bytes > resident_bytes ? bytes * seconds_per_gigabyte : 0; }
+constexpr double near_bytes = 1024 * 1024;  // of packed weights that stay near the core from block to block
 
 }  // namespace
 
@@ -46,9 +49,10 @@ double winograd_cost(const conv::WinogradKernels& kernels, int form, const ConvS
   const WinogradBlocks blocks(kernels, kernel, sizes);
   const auto positions = static_cast<double>(kernel.positions * kernel.positions), tiles = static_cast<double>(blocks.all_tiles);
   const auto depth = static_cast<double>(sizes.depth), cols = static_cast<double>(round_up(sizes.cols, kernels.lanes));
+  const auto channels = static_cast<double>(round_up(sizes.depth, kernels.channels));
   const double weights = 2 * positions * depth * cols, inputs = static_cast<double>(blocks.across);
-  const double passes = static_cast<double>(blocks.down) * (weights > resident_bytes ? cost.far_weight : cost.weight);
-  const double each = tiles * (inputs * depth * cost.input + cols * (cost.output + positions * depth * cost.product)) + weights * passes;
+  const double passes = static_cast<double>(blocks.down) * (weights > near_bytes ? cost.far_weight : cost.weight);
+  const double each = tiles * (inputs * channels * cost.input + cols * (cost.output + positions * depth * cost.product)) + weights * passes;
   // Blocks are shared as a whole.
   const Index count = sizes.groups * blocks.down * blocks.across, threads = threading::num_threads();
   const double rounds = static_cast<double>(divide_up(count, threads)) / static_cast<double>(std::max(count, Index{1}));
