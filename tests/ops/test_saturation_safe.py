@@ -117,3 +117,22 @@ def test_layers(rng):
                 factor = np.float32(0.5) * np.float32(0.01) / np.float32(0.9)
                 expected = np.clip(np.rint(sums.astype(np.float32) * factor) + 100, 0, 255).astype(np.uint8)
                 np.testing.assert_array_equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("x_type", CODES, ids=name_of)
+@pytest.mark.parametrize("share", [0.45, 0.7, 0.95])
+def test_groups_of_depth_of_which_some_are_safe(x_type, share, rng):
+    for depth, cols, rows in ((64, 48, 13), (67, 33, 7), (130, 16, 6), (259, 17, 1)):
+        w = np.stack([at_the_edge(rng, depth, 1, 128)[:, 0] for _ in range(cols)], axis=1)
+        for d in range(0, depth, 4):
+            if rng.random() > share:
+                w[d : d + 4] = codes(rng, np.int8, w[d : d + 4].shape)
+        packed = qkern.pack(w)
+        for x in inputs(rng, x_type, (rows, depth)):
+            np.testing.assert_array_equal(qkern.matmul(x, packed), oracle.matmul(x, w))
+    taps = np.stack([at_the_edge(rng, 9 * 20, 1, 128)[:, 0] for _ in range(24)])
+    taps[:, 4:24] = codes(rng, np.int8, (24, 20))
+    kernel = np.ascontiguousarray(np.moveaxis(taps.reshape(24, 3, 3, 20), -1, 1))
+    for x in inputs(rng, x_type, (1, 20, 6, 7)):
+        found = qkern.conv(x, kernel, padding=1, x_zero_point=5)
+        np.testing.assert_array_equal(found, oracle.conv(x, kernel, padding=1, x_zero_point=5))
