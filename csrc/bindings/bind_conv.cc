@@ -202,15 +202,22 @@ std::shared_ptr<const ops::Conv> native_layer(const std::shared_ptr<ConvLayer>& 
   return {layer, &layer->conv};
 }
 
-NativeCallPtr native_float_conv(const std::shared_ptr<FloatConv>& layer, const Shape& x_shape, const py::object& x_dtype) {
+ops::ConvPlan to_rows(ops::ConvPlan plan, std::optional<Index> y_stride) {
+  if (y_stride && *y_stride < plan.y_stride) value_error("y_stride is less than the channels");
+  if (y_stride) plan.y_stride = *y_stride;
+  return plan;
+}
+
+NativeCallPtr native_float_conv(const std::shared_ptr<FloatConv>& layer, const Shape& x_shape, const py::object& x_dtype,
+                                std::optional<Index> y_stride) {
   const auto conv = native_layer(layer);
   const DType dtype = parse_dtype(x_dtype, "x", {DType::Float32});
   const Call call = call_shape(*conv, layer->padding, layer->axes, x_shape);
-  return std::make_shared<program::Convolution>(conv, conv->plan(dtype, call.image, call.window));
+  return std::make_shared<program::Convolution>(conv, to_rows(conv->plan(dtype, call.image, call.window), y_stride));
 }
 
 NativeCallPtr native_qconv(const std::shared_ptr<QConv>& layer, Shape x_shape, const py::object& x_dtype, const std::optional<Quantize>& quantize,
-                           const std::optional<NativeAddition>& add, const std::optional<py::array>& table) {
+                           const std::optional<NativeAddition>& add, const std::optional<py::array>& table, std::optional<Index> y_stride) {
   const auto conv = native_layer(layer);
   const DType dtype = parse_dtype(quantize ? std::get<2>(*quantize) : x_dtype, "x", codes);
   check_zero_point(conv->x_zero_point(), dtype);
@@ -218,9 +225,9 @@ NativeCallPtr native_qconv(const std::shared_ptr<QConv>& layer, Shape x_shape, c
   if (quantize && x_shape.size() > 2) std::rotate(x_shape.begin() + 1, x_shape.begin() + 2, x_shape.end());
   const Call call = call_shape(*conv, layer->padding, layer->axes, x_shape);
   const auto plan = [&] {
-    if (!quantize) return conv->plan(dtype, call.image, call.window);
+    if (!quantize) return to_rows(conv->plan(dtype, call.image, call.window), y_stride);
     const ops::Quantizer quantizer{positive_float(std::get<0>(*quantize), "scale"), zero_point(std::get<1>(*quantize), "zero_point", dtype), dtype};
-    return conv->plan(quantizer, ops::Layout::ChannelsFirst, call.image, call.window);
+    return to_rows(conv->plan(quantizer, ops::Layout::ChannelsFirst, call.image, call.window), y_stride);
   };
   if (!add && !table) return std::make_shared<program::Convolution>(conv, plan());
   return std::make_shared<program::FinishedConvolution>(conv, plan(), native_finish(add, table, conv->output()));
@@ -256,10 +263,12 @@ void add_native_conv(NativeCall& calls) {
   calls
       .def_static(
           "conv", &native_qconv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(), py::arg("quantize") = py::none(),
-          py::arg("add") = py::none(), py::arg("table") = py::none(),
+          py::arg("add") = py::none(), py::arg("table") = py::none(), py::arg("y_stride") = py::none(),
           "A call of QConv, or of its _fused(), or of Conv. quantize: x is float32, channels first. add: the dtype of the second operand, scale "
-          "and zero point of the layer's codes, of the operand and of the sum, and codes to clamp the sum to.")
-      .def_static("conv", &native_float_conv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"));
+          "and zero point of the layer's codes, of the operand and of the sum, and codes to clamp the sum to. y_stride: elements from pixel to pixel "
+          "of the result, which is a part of a larger array.")
+      .def_static("conv", &native_float_conv, py::arg("layer"), py::arg("x_shape"), py::arg("x_dtype"), py::kw_only(),
+                  py::arg("y_stride") = py::none());
 }
 
 void bind_conv(py::module_& m) {

@@ -49,9 +49,13 @@ NativeCallPtr pad(const Shape& shape, const Shape& padded, const Shape& before, 
   return std::make_shared<program::Moved<ops::Pad>>(ops::Pad(element_size(fill.itemsize()), shape, padded, before, fill.data()));
 }
 
-NativeCallPtr concatenate(Index rows, const Shape& parts) {
+NativeCallPtr concatenate(Index rows, const Shape& parts, const Shape& starts, Index stride) {
   if (rows < 0 || std::any_of(parts.begin(), parts.end(), [](Index part) { return part < 0; })) value_error("sizes must not be negative");
-  return std::make_shared<program::Concatenate>(ops::Concatenate(rows, parts));
+  if (starts.size() != parts.size()) value_error("parts and starts must have one entry per operand");
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (starts[i] < 0 || starts[i] > stride - parts[i]) value_error("a part must lie within a row of `stride` bytes");
+  }
+  return std::make_shared<program::Concatenate>(ops::Concatenate(rows, parts, starts, stride));
 }
 
 }  // namespace
@@ -64,7 +68,8 @@ void add_native_move(NativeCall& calls) {
                   "Chosen indices of some axes of an array of that shape; None: all.")
       .def_static("pad", &pad, py::arg("shape"), py::arg("padded"), py::arg("before"), py::arg("fill"),
                   "One number around an array; before: how many come before it, negative where elements are left out.")
-      .def_static("concatenate", &concatenate, py::arg("rows"), py::arg("parts"), "Rows of as many bytes of each operand, joined.");
+      .def_static("concatenate", &concatenate, py::arg("rows"), py::arg("parts"), py::arg("starts"), py::arg("stride"),
+                  "Rows of as many bytes of each operand, to those bytes of rows that are `stride` bytes apart.");
 }
 
 }  // namespace qkern::bindings

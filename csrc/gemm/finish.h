@@ -22,8 +22,9 @@ struct Finish {
 // A Finish of one result: `y`, int8 or uint8.
 class CodeFinisher {
  public:
-  CodeFinisher(const elementwise::Kernels& kernels, const Finish& finish, const void* y, DType dtype)
-      : kernels_(kernels), finish_(finish), y_(static_cast<const unsigned char*>(y)), dtype_(dtype) {}
+  // Rows of `cols` codes, `stride` apart in y, and next to each other in what is added.
+  CodeFinisher(const elementwise::Kernels& kernels, const Finish& finish, const void* y, DType dtype, Index cols, Index stride)
+      : kernels_(kernels), finish_(finish), y_(static_cast<const unsigned char*>(y)), dtype_(dtype), cols_(cols), stride_(stride) {}
 
   // Bytes of a result that are written before they are finished: some of L2.
   static constexpr Index block_bytes = Index{64} << 10;
@@ -38,7 +39,9 @@ class CodeFinisher {
   void run(void* out, Index n) const {
     auto* const codes = static_cast<std::uint8_t*>(out);
     if (finish_.add != nullptr) {
-      const auto* const other = static_cast<const unsigned char*>(finish_.other) + (codes - y_);
+      Index at = codes - y_;
+      if (stride_ != cols_) at = at / stride_ * cols_ + at % stride_;
+      const auto* const other = static_cast<const unsigned char*>(finish_.other) + at;
       kernels_.add_to(other, finish_.other_dtype, n, *finish_.add, dtype_, codes);
     }
     if (finish_.table != nullptr) kernels_.lookup(codes, n, finish_.table, codes);
@@ -48,6 +51,7 @@ class CodeFinisher {
   Finish finish_;
   const unsigned char* y_;
   DType dtype_;
+  Index cols_, stride_;
 };
 
 }  // namespace qkern::gemm

@@ -63,7 +63,7 @@ ConvPlan Conv::plan(const Quantizer& quantizer, Layout x_layout, const ImageShap
 
 ConvPlan Conv::plan(DType x_dtype, Layout x_layout, const ImageShape& image, const Window& window,
                     const std::optional<ImageQuantizer>& quantizer) const {
-  ConvPlan plan{x_dtype, window, image.batch, output_size(image, window), {}, {}, 0, 0, 0, 0, 0};
+  ConvPlan plan{x_dtype, window, image.batch, output_size(image, window), {}, {}, 0, 0, 0, 0, 0, out_channels_};
   if (winograd_) plan.winograd = winograd_->choose(image.batch * plan.out[0], plan.out);
   const ImageNeeds image_needs = plan.winograd ? winograd_->image_needs(window) : route_->image_needs(x_dtype, window);
   plan.image = plan_image(image, x_layout, size_of(x_dtype), image_needs, quantizer);
@@ -103,7 +103,7 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y) const { run(plan, x
 
 void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::Finish& finish) const {
   if (layout_ != Layout::ChannelsLast) throw std::invalid_argument("a layer in the layout NCHW finishes no codes");
-  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype);
+  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype, out_channels_, plan.y_stride);
   run(plan, x, y, &finisher);
 }
 
@@ -114,7 +114,7 @@ void Conv::run(const ConvPlan& plan, const void* x, void* y, const gemm::CodeFin
   void* pixels_last = y;
   if (transposes) pixels_last = tensor::scratch(tensor::Scratch::ChannelsLastOutput, static_cast<std::size_t>(rows * out_channels_ * size));
   gemm::Epilogue epilogue = make_epilogue(output_);
-  epilogue.row_stride = out_channels_;
+  epilogue.row_stride = transposes ? out_channels_ : plan.y_stride;
   epilogue.float_low = low_;
   epilogue.float_high = high_;
   epilogue.out = pixels_last;
@@ -167,7 +167,7 @@ void Conv::run_rows(const ConvPlan& plan, const PreparedImage& image, Index plan
   lhs.taps = plan.taps;
   lhs.tap_depth = plan.tap_depth;
   gemm::Epilogue to = epilogue;
-  to.out = static_cast<unsigned char*>(to.out) + rows.begin * out_channels_ * size_of(output_.dtype);
+  to.out = static_cast<unsigned char*>(to.out) + rows.begin * epilogue.row_stride * size_of(output_.dtype);
   route_->run({image, plan.window, lhs, to, rows.end - rows.begin, finish});
 }
 

@@ -22,8 +22,9 @@ struct ConvPlan {
   ImagePlan image;
   std::vector<Index> tap_offsets;
   Index taps, tap_depth;
-  Index planes, plane_rows;                      // matrices, and the rows of each
-  Index inner_rows;                              // of them, at one distance: gemm::Lhs
+  Index planes, plane_rows;  // matrices, and the rows of each
+  Index inner_rows;          // of them, at one distance: gemm::Lhs
+  Index y_stride;            // elements of y from pixel to pixel, channels last: more than out_channels where y is a part of something
   const ConvWinograd::Form* winograd = nullptr;  // else by the layer's route
 };
 

@@ -135,7 +135,7 @@ Index ConvDepthwise::work(Index rows) const { return divide_up(rows * taps_ * ch
 // run(range) for ranges of [0, rows), rows of `pixels` pixels, each finished when it is done.
 template <class Run>
 void ConvDepthwise::share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const {
-  const Index row_bytes = pixels * channels_;
+  const Index row_bytes = pixels * channels_, stride = plane.epilogue.row_stride;
   // A kernel of image rows widens the first ones of a block once more: at least 16 rows.
   const Index most = plane.finish == nullptr ? rows : std::max(gemm::CodeFinisher::block_bytes / row_bytes, Index{16});
   threading::parallel_for(rows, work(pixels), [&](Index begin, Index end) {
@@ -143,8 +143,8 @@ void ConvDepthwise::share_rows(const ConvPlane& plane, Index rows, Index pixels,
       const gemm::Range range{row, std::min(row + most, end)};
       run(range);
       if (plane.finish == nullptr) continue;
-      auto* const out = static_cast<unsigned char*>(plane.epilogue.out) + row * row_bytes;
-      (*plane.finish)(out, row_bytes, range.end - range.begin, row_bytes);
+      auto* const out = static_cast<unsigned char*>(plane.epilogue.out) + row * pixels * stride;
+      (*plane.finish)(out, stride, (range.end - range.begin) * pixels, channels_);
     }
   });
 }

@@ -29,7 +29,7 @@ QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Ind
 }
 
 void QLinear::run(const RowsView& x, void* y, const gemm::Finish& finish) const {
-  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype);
+  const gemm::CodeFinisher finisher(kernels_.elementwise, finish, y, output_.dtype, out_features(), out_features());
   run(x, y, &finisher);
 }
 

@@ -185,17 +185,17 @@ void Pad::run(const void* x, void* y) const {
   });
 }
 
-Concatenate::Concatenate(Index rows, std::vector<Index> parts) : rows_(rows), parts_(std::move(parts)) {
-  for (const Index part : parts_) row_ += part;
+Concatenate::Concatenate(Index rows, std::vector<Index> parts, std::vector<Index> starts, Index stride)
+    : rows_(rows), stride_(stride), parts_(std::move(parts)), starts_(std::move(starts)) {
+  for (const Index part : parts_) copied_ += part;
 }
 
 void Concatenate::run(const void* const* operands, void* y) const {
-  threading::parallel_for(rows_, divide_up(row_, 4), [&](Index begin, Index end) {
+  threading::parallel_for(rows_, divide_up(copied_, 4), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      unsigned char* to = static_cast<unsigned char*>(y) + row * row_;
+      unsigned char* const to = static_cast<unsigned char*>(y) + row * stride_;
       for (std::size_t i = 0; i < parts_.size(); ++i) {
-        std::memcpy(to, static_cast<const unsigned char*>(operands[i]) + row * parts_[i], static_cast<std::size_t>(parts_[i]));
-        to += parts_[i];
+        std::memcpy(to + starts_[i], static_cast<const unsigned char*>(operands[i]) + row * parts_[i], static_cast<std::size_t>(parts_[i]));
       }
     }
   });

@@ -3,7 +3,7 @@
 //   StridedCopy:  y[i0, i1, ...] = x at start + i0 * stride0 + i1 * stride1 + ...     (y contiguous)
 //   Gather:       y[i0, i1, ...] = x[index0[i0], index1[i1], ...]                     (axes without indices stay)
 //   Pad:          y[i0, i1, ...] = x[i0 - before0, i1 - before1, ...], `fill` outside of x
-//   Concatenate:  row r of y = row r of each operand, one after the other
+//   Concatenate:  row r of y has row r of each operand at its place
 //
 // Each is made for shapes; run() takes addresses. x and y don't overlap.
 #pragma once
@@ -59,13 +59,13 @@ class Pad {
 
 class Concatenate {
  public:
-  // parts: bytes of a row of each operand.
-  Concatenate(Index rows, std::vector<Index> parts);
+  // parts: bytes of a row of each operand, and starts: where in a row of y they go, `stride` bytes apart. What nobody writes stays.
+  Concatenate(Index rows, std::vector<Index> parts, std::vector<Index> starts, Index stride);
   void run(const void* const* operands, void* y) const;
 
  private:
-  Index rows_, row_ = 0;
-  std::vector<Index> parts_;
+  Index rows_, stride_, copied_ = 0;  // bytes of a row
+  std::vector<Index> parts_, starts_;
 };
 
 }  // namespace qkern::ops

@@ -311,6 +311,7 @@ class NativeCall:
         quantize: tuple[float, int, DTypeLike] | None = None,
         add: NativeAddition | None = None,
         table: Array | None = None,
+        y_stride: int | None = None,
     ) -> NativeCall: ...
     @staticmethod
     def linear(
@@ -379,7 +380,7 @@ class NativeCall:
     @staticmethod
     def pad(shape: Sizes, padded: Sizes, before: Sizes, fill: Array) -> NativeCall: ...
     @staticmethod
-    def concatenate(rows: int, parts: Sizes) -> NativeCall: ...
+    def concatenate(rows: int, parts: Sizes, starts: Sizes, stride: int) -> NativeCall: ...
     @staticmethod
     def combine(
         operation: str, a: Sizes, b: Sizes, constant_at: int, constant: Floats | None, bounds: Bounds | None

@@ -5,7 +5,9 @@ In C++ they are copies of whole elements: of strided memory, of parts of rows, o
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -278,8 +280,19 @@ class Concatenate(Call):
     def native(self, *operands: Form) -> _core.NativeCall | None:
         if any(each.dtype != operands[0].dtype for each in operands):
             return None
+        return self.native_of(operands, range(len(operands)), None)
+
+    def rows(self, *operands: Form) -> tuple[int, list[int], list[int]]:
+        """How many rows a result has in memory, and of each operand: the bytes of a row, and where they begin there."""
         parts = [math.prod(each.shape[self.axis :]) * each.dtype.itemsize for each in operands]
-        return _core.NativeCall.concatenate(math.prod(operands[0].shape[: self.axis]), parts)
+        return math.prod(operands[0].shape[: self.axis]), parts, [0, *itertools.accumulate(parts)][:-1]
+
+    def native_of(self, operands: Sequence[Form], kept: Sequence[int], stride: int | None) -> _core.NativeCall:
+        """The call of operands `kept` alone: the others' places in the result stay as they are. Its rows are `stride`
+        bytes apart; None: they follow each other."""
+        count, parts, starts = self.rows(*operands)
+        stride = sum(parts) if stride is None else stride
+        return _core.NativeCall.concatenate(count, [parts[i] for i in kept], [starts[i] for i in kept], stride)
 
     def by_sample(self, *operands: Form) -> bool:
         return self.axis > 0

@@ -48,8 +48,9 @@ class Join:
         """The slots it reads."""
         return (self.x,) if self.other is None else (self.x, self.other)
 
-    def native(self, program: Program, forms: Mapping[int, Form]) -> _core.NativeCall:
-        """The one call."""
+    def native(self, program: Program, forms: Mapping[int, Form], y_stride: int | None = None) -> _core.NativeCall:
+        """The one call; of a convolution, `y_stride` elements from pixel to pixel of its result where that is a part of
+        another array."""
         call, x = program.steps[self.layer].call, forms[self.x]
         then: dict[str, Any] = {}
         if self.add is not None and self.other is not None:
@@ -66,6 +67,8 @@ class Join:
             assert isinstance(quantize, Quantize)
             to = quantize.params
             then["quantize"] = (float(to.scale), int(to.zero_point), to.dtype)
+        if y_stride is not None:
+            then["y_stride"] = y_stride
         return _core.NativeCall.conv(call.layer, x.shape, x.dtype, **then)
 
     def _addition(self, program: Program, other: Form) -> _core.NativeAddition:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..program import Form
+from ..program import Concatenate, Form
 from .clock import Clock
-from .joins import joins
+from .concats import Written, written_in_place
+from .joins import Join, joins
 from .program import Program, error_of
 
 __all__ = ["Plan", "Segment"]
@@ -108,7 +109,10 @@ class Plan:
         self._walk()
         self._reads = {number: self._program.reads[number] for number in segment.numbers}
         self._timed_as = {number: number for number in segment.numbers}
+        self._joins: dict[int, Join] = {}  # by the step that runs it
         self._join()
+        self._begins: dict[int, int] = {}  # of results that earlier steps write to: the first
+        self._written = self._write_in_place()
         self.fresh = self._leaving_memory()
         offsets, size = self._placed()
         arena = np.empty(size + _ALIGNMENT, np.uint8)
@@ -200,10 +204,37 @@ class Plan:
                 del self._natives[number]
                 self._reads[number] = ()
             self._natives[join.last] = join.native(program, self._forms)
+            self._joins[join.last] = join
             self._reads[join.last] = join.operands
             self._timed_as[join.last] = join.layer
             self._joined.update(join.joined)
             self._computed_in.update(dict.fromkeys({*join.joined, join.last} - {join.layer}, join.layer))
+
+    def _write_in_place(self) -> dict[int, Written]:
+        """Operands of a Concatenate that are written to its result; it copies the others."""
+        program, seen = self._program, {part.root for index, part in self._parts.items() if part.root != index}
+        layers = {number: self._timed_as[number] for number in self._natives}
+        seen |= self._segment.leaves
+        written = written_in_place(program, layers, self._forms, seen, self._segment.numbers)
+        for number in sorted(self._natives, reverse=True):  # what lies in another comes after that
+            (result,) = program.writes[number]
+            at = written.get(result)
+            if at is not None:
+                within = self._part(at.within)
+                self._parts[result] = _Part(within.root, within.start + at.start)
+                self._begins[within.root] = number
+            rows, call, reads = None if at is None else at.rows, program.steps[number].call, program.reads[number]
+            if isinstance(call, Concatenate):
+                kept = [i for i, index in enumerate(reads) if index not in written]
+                if rows is not None or len(kept) < len(reads):
+                    forms = [self._forms[index] for index in reads]
+                    self._natives[number] = call.native_of(forms, kept, None if rows is None else rows.stride)
+                    self._reads[number] = tuple(reads[i] for i in kept)
+            elif rows is not None:
+                join = self._joins.get(number) or Join(number, reads[0])
+                stride = rows.stride // self._forms[result].dtype.itemsize
+                self._natives[number] = join.native(program, self._forms, stride)
+        return written
 
     def _part(self, index: int) -> _Part:
         return self._parts.get(index) or _Part(index, 0)
@@ -234,7 +265,8 @@ class Plan:
             if self._placeable(number):
                 (index,) = self._program.writes[number]
                 if index not in fresh:
-                    lives[index] = _Life(number, number, self._forms[index].nbytes)
+                    first = min(number, self._begins.get(index, number))
+                    lives[index] = _Life(first, number, self._forms[index].nbytes)
             for index in self._reads[number]:
                 if (life := lives.get(self._part(index).root)) is not None:
                     life.last = number
@@ -251,7 +283,8 @@ class Plan:
         """Native steps in groups, and the numbers of the others."""
         items: list[_Native | int] = []
         for number in self._segment.numbers:
-            if number in self._joined or any(self._is_part(index) for index in self._program.writes[number]):
+            writes = self._program.writes[number]
+            if number in self._joined or any(self._is_part(i) and i not in self._written for i in writes):
                 continue
             native = self._natives.get(number)
             if native is None:
