@@ -16,7 +16,15 @@ PACKAGE = ROOT / "python" / "qkern"
 TESTS = ROOT / "tests"
 
 # Parts of operators; none is one.
-PARTS_OF_OPERATORS = {"conv_cost", "conv_depthwise", "conv_groups", "conv_image", "conv_source", "conv_winograd"}
+PARTS_OF_OPERATORS = {
+    "formulas",
+    "conv_cost",
+    "conv_depthwise",
+    "conv_groups",
+    "conv_image",
+    "conv_source",
+    "conv_winograd",
+}
 
 
 @cache
