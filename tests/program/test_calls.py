@@ -192,6 +192,8 @@ EXAMPLES = {
     "gathered none": Example(gather._Gathered(0, np.zeros((2, 0), np.int64)), (floats(3, 2),), native=False),
     "gathered from nothing": Example(gather._Gathered(1, np.array([1])), (floats(0, 2),)),
     "gathered by": Example(gather._Gathered(1, None), (floats(2, 3, 4), np.array([[-3, 2]], np.int32)), native=False),
+    "columns of images": Example(program.ChannelsFirstColumns(5), (codes(3, 35),)),
+    "columns of one pixel": Example(program.ChannelsFirstColumns(5), (floats(2, 5),)),
     "pixel shuffle": Example(program.PixelShuffle(2, False), (codes(2, 12, 3, 5),)),
     "pixel shuffle by columns": Example(program.PixelShuffle(2, True), (floats(2, 12, 3, 5),)),
     "concatenate": Example(program.Concatenate(1), (QIMAGE, QIMAGE[:, :2], QIMAGE[:, :0])),

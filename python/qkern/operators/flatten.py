@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..program import Call, Flattened
@@ -24,3 +25,6 @@ class Flatten(Mover):
     def move(self, node: ir.Node, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         axis = node.attributes.get_int("axis", 1)
         return Flattened(axis + rank if axis < 0 else axis)
+
+    def flattens(self, node: ir.Node, shape: Sequence[int]) -> bool:
+        return node.attributes.get_int("axis", 1) % len(shape) == 1

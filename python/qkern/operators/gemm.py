@@ -10,7 +10,7 @@ from .. import _core
 from ..graph_values import constant_of
 from ..program import FullyConnected, Lowering, Unsupported
 from .operator import NodeQuantization, Operator, QOperator
-from .weights import int8_layer, output_arguments
+from .weights import in_order_of_columns, int8_layer, output_arguments
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -51,8 +51,9 @@ class Gemm(Operator):
         if to.params is None:
             to = lowering.destination(node, absorb=False)
         weight = layer.weight if axis == 0 else np.ascontiguousarray(layer.weight.T)
+        source, channels = lowering.read_columns(layer.x)
         packed = _core.QLinear(
-            weight,
+            in_order_of_columns(weight, channels),
             layer.scale,
             layer.bias,
             x_scale=layer.x.scale,
@@ -61,7 +62,7 @@ class Gemm(Operator):
             **output_arguments(to),
         )
         call = FullyConnected(packed, to.dtype)
-        lowering.add(node, call, [lowering.read_codes(layer.x)], to, kind="int8", reason=layer.note)
+        lowering.add(node, call, [source], to, kind="int8", reason=layer.note)
 
     def _lower_float(self, node: ir.Node, lowering: Lowering, reason: str) -> None:
         x, weight = node.inputs[0], lowering.constant(node.inputs[1])

@@ -13,7 +13,7 @@ from ..graph_values import constant_of
 from ..program import Call, Form, FullyConnected, Lowering, Quantized, Unsupported
 from ..scheme import QuantParams
 from .operator import NodeQuantization, Operator, QOperator
-from .weights import int8_layer, output_arguments
+from .weights import in_order_of_columns, int8_layer, output_arguments
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -45,9 +45,9 @@ class MatMul(Operator):
             to = lowering.destination(node)
             if to.params is None:
                 to = lowering.destination(node, absorb=False)
-            weight = np.ascontiguousarray(layer.weight.T)
+            source, channels = lowering.read_columns(layer.x)
             packed = _core.QLinear(
-                weight,
+                in_order_of_columns(np.ascontiguousarray(layer.weight.T), channels),
                 layer.scale,
                 x_scale=layer.x.scale,
                 x_zero_point=layer.x.zero_point,
@@ -55,7 +55,7 @@ class MatMul(Operator):
                 **output_arguments(to),
             )
             call = FullyConnected(packed, to.dtype)
-            lowering.add(node, call, [lowering.read_codes(layer.x)], to, kind="int8", reason=layer.note)
+            lowering.add(node, call, [source], to, kind="int8", reason=layer.note)
             return
         left, right = lowering.codes(a), lowering.codes(b)
         if left is not None and right is not None:

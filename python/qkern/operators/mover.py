@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _core
-from ..program import Call, Destination, Lowering, Slot, Unsupported
+from ..program import Call, Destination, Flattened, Lowering, Slot, Unsupported
 from .operator import NodeQuantization, Operator
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Mover(Operator):
     def move_to(self, node: ir.Node, output: int, rank: int, params: QuantParams | None, channels_last: bool) -> Call:
         """As `move`, for one of several outputs."""
         return self.move(node, rank, params, channels_last)
+
+    def flattens(self, node: ir.Node, shape: Sequence[int]) -> bool:
+        """Whether the result, of an input of that shape, is its rows along axis 0, each as one row of all its numbers.
+        -1: a size that isn't known."""
+        return False
 
     def others(self, node: ir.Node, lowering: Lowering) -> list[Slot]:
         """What the call reads behind input 0."""
@@ -62,6 +68,10 @@ class Mover(Operator):
         codes, to = lowering.codes(x), lowering.destination(node, number, absorb=False)
         keeps_codes = codes is not None and to.params is not None and to.params.same_as(codes.params)
         params = codes.params if codes is not None and keeps_codes else None
+        if codes is not None and keeps_codes and (channels := self._flattened_channels(node, x, lowering)):
+            lowering.add(node, Flattened(1), [lowering.read_codes(codes, channels_last=True)], to, channels_last=True)
+            lowering.flattened(to.codes, channels)
+            return
         call = self.move_to(node, number, rank, params, channels_last)
         how: dict[str, Any] = {"channels_last": channels_last}
         if codes is not None and keeps_codes:
@@ -78,6 +88,14 @@ class Mover(Operator):
             lowering.add(node, call, slots, Destination(to.value), kind="convert", reason=reason, **how)
         else:
             lowering.add_float(node, call, slots, to, **how)
+
+    def _flattened_channels(self, node: ir.Node, x: ir.Value, lowering: Lowering) -> int:
+        """The channels of images that are stored channels last and can be flattened as they are; else 0. Whoever reads
+        the columns has them in that order, or brings them into the graph's."""
+        if x.shape is None or len(x.shape) < 3 or not lowering.channels_last(x):
+            return 0
+        shape = [size if isinstance(size, int) else -1 for size in x.shape]
+        return shape[1] if shape[1] > 0 and self.flattens(node, shape) else 0
 
 
 def filling(number: Any, dtype: np.dtype[Any], params: QuantParams | None) -> Any:

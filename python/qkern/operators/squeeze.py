@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..graph_values import integers_of
@@ -28,3 +29,8 @@ class Squeeze(Mover):
         if axes is None:
             raise Unsupported("its axes are not constant")
         return Squeezed(tuple(axes))
+
+    def flattens(self, node: ir.Node, shape: Sequence[int]) -> bool:
+        axes = integers_of(node.inputs[1]) if len(node.inputs) > 1 else None
+        spatial = set(range(2, len(shape)))
+        return axes is not None and {axis % len(shape) for axis in axes} == spatial and set(shape[2:]) == {1}

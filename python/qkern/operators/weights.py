@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-__all__ = ["Int8Layer", "int8_layer", "output_arguments", "shape_of_weight"]
+__all__ = ["Int8Layer", "in_order_of_columns", "int8_layer", "output_arguments", "shape_of_weight"]
 
 _INT32 = np.iinfo(np.int32)
 
@@ -95,6 +95,15 @@ def _bias(
         return "its bias does not fit int32 at the scale of the products"
     row = np.broadcast_to(exact, (channels,)).astype(np.int32)
     return row, "its bias was rounded to multiples of x_scale * weight_scale"
+
+
+def in_order_of_columns(weight: NDArray[Any], channels: int) -> NDArray[Any]:
+    """weight (out, depth) for columns as `Lowering.read_columns` has them: flattened from so many channels last."""
+    if channels == 0:
+        return weight
+    rows, depth = weight.shape
+    images = weight.reshape(rows, channels, depth // channels).transpose(0, 2, 1)
+    return np.ascontiguousarray(images).reshape(rows, depth)
 
 
 def output_arguments(to: Destination) -> dict[str, Any]:

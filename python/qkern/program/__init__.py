@@ -25,6 +25,7 @@ from .calls import (
 from .lowering import Algorithm, Destination, Lowering, Unsupported
 from .moves import (
     ChangeLayout,
+    ChannelsFirstColumns,
     Concatenate,
     ExpandDims,
     Flattened,
@@ -50,6 +51,7 @@ __all__ = [
     "Apply",
     "Call",
     "ChangeLayout",
+    "ChannelsFirstColumns",
     "Clamped",
     "Combine",
     "Concatenate",

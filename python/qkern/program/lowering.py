@@ -108,6 +108,13 @@ class Lowering(Protocol):
     def read_codes(self, quantized: Quantized, *, channels_last: bool = False) -> Slot:
         """The slot of the 8-bit codes behind a value."""
 
+    def read_columns(self, quantized: Quantized) -> tuple[Slot, int]:
+        """The slot of codes (rows, columns), and the channels of the channels-last images that they are flattened from;
+        0: their columns are in the order of the graph."""
+
+    def flattened(self, codes: Sequence[ir.Value], channels: int) -> None:
+        """Says of `codes`, which a step has just written, what `read_columns` will say."""
+
     def add(
         self,
         node: ir.Node,

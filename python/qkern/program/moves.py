@@ -19,6 +19,7 @@ from .call import Call, Form, moved
 
 __all__ = [
     "ChangeLayout",
+    "ChannelsFirstColumns",
     "Concatenate",
     "ExpandDims",
     "Flattened",
@@ -214,6 +215,26 @@ class ChangeLayout(Strided):
         last = (batch, first[2], channels)
         before, after = (first, last) if self.channels_last else (last, first)
         return kernel(x.reshape(before), out=None if out is None else out.reshape(after)).reshape(self.shape(x.shape))
+
+    def by_sample(self, *operands: Form) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class ChannelsFirstColumns(Strided):
+    """Columns that were flattened from channels-last images of so many `channels`, as if from channels-first ones."""
+
+    channels: int
+
+    def view(self, x: _Array) -> _Array:
+        rows, columns = x.shape
+        return x.reshape(rows, columns // self.channels, self.channels).transpose(0, 2, 1)
+
+    def shape(self, x: tuple[int, ...]) -> tuple[int, ...]:
+        columns = x[1]
+        if columns % self.channels:
+            raise ValueError(f"{columns} columns are no images of {self.channels} channels")
+        return x
 
     def by_sample(self, *operands: Form) -> bool:
         return True

@@ -23,6 +23,7 @@ from ..program import (
     Algorithm,
     Call,
     ChangeLayout,
+    ChannelsFirstColumns,
     Dequantize,
     DequantizeBy,
     Destination,
@@ -73,6 +74,7 @@ class Builder(Receiver):
         self.algorithm = algorithm
         self._observed = frozenset(observed)
         self._slots: dict[ir.Value, dict[bool, Slot]] = {}  # by channels_last
+        self._flattened: dict[ir.Value, int] = {}  # of codes that are stored flattened from channels last: the channels
         self._quantized: dict[ir.Value, Quantized] = {}
         self._tables: dict[ir.Value, tuple[ir.Value, NDArray[Any]]] = {}
         self._done: set[ir.Node] = set()
@@ -131,9 +133,9 @@ class Builder(Receiver):
 
     def channels_last(self, *values: ir.Value | None) -> bool:
         known = [value for value in values if value is not None and self.constant(value) is None]
-        stored = [self._slots.get(self._stored(value), {}) for value in known]
+        stored = [self._stored(value) for value in known]
         ranks = {None if value.shape is None else len(value.shape) for value in values if value is not None}
-        return any(True in slots for slots in stored) and len(ranks) == 1 and None not in ranks
+        return any(self._is_channels_last(value) for value in stored) and len(ranks) == 1 and None not in ranks
 
     def is_float(self, value: ir.Value | None) -> bool:
         import onnx_ir as ir
@@ -164,7 +166,7 @@ class Builder(Receiver):
                 constant = np.ascontiguousarray(np.moveaxis(constant, 1, -1))
             slots[channels_last] = Slot(value.name or "", channels_last, constant)
         elif slots:
-            slots[channels_last] = self._reordered(slots[not channels_last])
+            slots[channels_last] = self._reordered(slots[not channels_last], self._flattened.get(value, 0))
         elif value in self._quantized:
             slots[channels_last] = self._dequantized(value, channels_last)
         else:
@@ -173,6 +175,14 @@ class Builder(Receiver):
 
     def read_codes(self, quantized: Quantized, *, channels_last: bool = False) -> Slot:
         return self.read(quantized.codes, channels_last=channels_last)
+
+    def read_columns(self, quantized: Quantized) -> tuple[Slot, int]:
+        channels = self._flattened.get(quantized.codes, 0)
+        return self.read_codes(quantized, channels_last=channels > 0), channels
+
+    def flattened(self, codes: Sequence[ir.Value], channels: int) -> None:
+        for value in codes:
+            self._flattened[value] = channels
 
     def add(
         self,
@@ -220,7 +230,7 @@ class Builder(Receiver):
         self.add(node, call, inputs, replace(to, params=None, codes=()), kind="float", **how)
 
     def add_table(self, node: ir.Node, x: Quantized, table: NDArray[Any], to: Destination, reason: str = "") -> None:
-        channels_last = True in self._slots.get(x.codes, {})
+        channels_last = self._is_channels_last(x.codes)
         source = self.read_codes(x, channels_last=channels_last)
         self.add(node, Lookup(table), [source], to, channels_last=channels_last, reason=reason)
         for codes in to.codes:
@@ -289,7 +299,7 @@ class Builder(Receiver):
         source = self.codes(x)
         if source is not None and params.axis is None:
             if source.params.same_as(params):
-                channels_last = True in self._slots.get(source.codes, {})
+                channels_last = self._is_channels_last(source.codes)
                 self._slots[output] = {channels_last: self.read_codes(source, channels_last=channels_last)}
                 return True
             every = np.arange(256, dtype=np.uint8).view(source.params.dtype)
@@ -337,11 +347,14 @@ class Builder(Receiver):
         self.steps.append(Step(value.name or "", "DequantizeLinear", "convert", "", (source,), (slot,), call))
         return slot
 
-    def _reordered(self, source: Slot) -> Slot:
+    def _reordered(self, source: Slot, flattened: int = 0) -> Slot:
         slot = Slot(source.name, not source.channels_last)
-        call = ChangeLayout(slot.channels_last)
+        call = ChannelsFirstColumns(flattened) if flattened else ChangeLayout(slot.channels_last)
         self.steps.append(Step(source.name, "Transpose", "convert", "order of axes", (source,), (slot,), call))
         return slot
+
+    def _is_channels_last(self, value: ir.Value) -> bool:
+        return True in self._slots.get(value, {}) and value not in self._flattened
 
     def _stored(self, value: ir.Value) -> ir.Value:
         """The value whose slots hold `value`: the codes behind it, unless it was computed as float."""
@@ -358,7 +371,7 @@ class Builder(Receiver):
                 raise ValueError(f"observe: the graph has no value {name!r}")
             value = values[name]
             slots = self._slots.get(value)
-            taps[next(iter(slots.values())) if slots else self.read(value)] = name
+            taps[next(iter(slots.values())) if slots and value not in self._flattened else self.read(value)] = name
         return taps
 
     def _why_float(self, node: ir.Node) -> str:
