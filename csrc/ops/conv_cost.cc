@@ -24,8 +24,12 @@ WinogradBlocks::WinogradBlocks(const conv::WinogradKernels& kernels, const conv:
   constexpr Index block_bytes = Index{256} << 10;  // of transformed input and products: half of a small L2
   const Index positions = form.positions * form.positions, threads = threading::num_threads();
   const Index most = std::max(block_bytes / (positions * (2 * sizes.depth + 4 * kernels.cols)) / kernels.rows, Index{2}) * kernels.rows;
-  const Index least = divide_up(all_tiles, most), wanted = threads > 1 ? std::max(least, std::min(all_tiles / kernels.rows, 2 * threads)) : least;
-  tiles = std::clamp(round_up(divide_up(all_tiles, std::max(wanted, Index{1})), kernels.rows), Index{1}, std::max(all_tiles, Index{1}));
+  const Index least = divide_up(all_tiles, most);
+  // Threads get equal shares, of which the kernel evens out the rows: two each, so that the faster one can take more, where that leaves
+  // enough for the weights to be read for. A single thread has whole tiles of the kernel.
+  const Index each = all_tiles >= 4 * kernels.rows * threads ? 2 : 1, worth = std::min(2 * all_tiles / kernels.rows, each * threads);
+  const Index share = divide_up(all_tiles, threads > 1 ? std::max({least, worth, Index{1}}) : std::max(least, Index{1}));
+  tiles = std::clamp(threads > 1 ? share : round_up(share, kernels.rows), Index{1}, std::max(all_tiles, Index{1}));
   down = divide_up(all_tiles, tiles);
   const Index shares = threads > 1 && down < threads ? std::min(all_panels, divide_up(threads, std::max(down, Index{1}))) : 1;
   panels = std::max(divide_up(all_panels, std::max(shares, Index{1})), Index{1});
