@@ -191,6 +191,7 @@ Concatenate::Concatenate(Index rows, std::vector<Index> parts, std::vector<Index
 }
 
 void Concatenate::run(const void* const* operands, void* y) const {
+  if (copied_ == 0) return;  // all of it has been written in place
   threading::parallel_for(rows_, divide_up(copied_, 4), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       unsigned char* const to = static_cast<unsigned char*>(y) + row * stride_;
