@@ -4,6 +4,7 @@
 #include "bindings/finish.h"
 #include "bindings/geometry.h"
 #include "bindings/layer.h"
+#include "bindings/levels.h"
 #include "bindings/native_call.h"
 #include "ops/conv.h"
 #include "program/calls.h"
@@ -106,10 +107,11 @@ ops::Algorithm parse_algorithm(const std::string& name) {
 ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
                      const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
                      const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                     const std::string& layout, const std::string& algorithm) {
-  const DType dtype = dtype_of(weight, "weight", codes);
-  const py::array w = contiguous(weight);
-  const Geometry g = geometry(w, dtype, strides, padding, dilations, groups, "weight");
+                     const std::string& layout, const std::string& algorithm, const py::object& levels) {
+  const GivenWeights given = given_weights(weight, "weight", levels);
+  const DType dtype = given.dtype;
+  Geometry g = geometry(given.values, dtype, strides, padding, dilations, groups, "weight");
+  g.weights.levels = given.levels;
   const Index channels = g.weights.out_channels;
   const auto scale = positive_floats(weight_scale, "weight_scale", channels);
   const auto zero = zero_points(weight_zero_point, "weight_zero_point", channels, dtype);
@@ -247,6 +249,8 @@ BoundClass<Layer> bind_layer(py::module_& m, const char* name, const char* doc) 
       .def_property_readonly(
           "nbytes", [](const Layer& layer) { return layer.conv.bytes(); }, "Size of the packed weights.")
       .def_property_readonly(
+          "bits", [](const Layer& layer) { return layer.conv.bits(); }, "Of a packed weight, where the layer isn't computed by Winograd.")
+      .def_property_readonly(
           "weight_shape", [](const Layer& layer) { return weight_shape(layer); }, "Of the weights as they were given.")
       .def_property_readonly(
           "groups", [](const Layer& layer) { return layer.conv.groups(); }, "Of channels, as they were given.")
@@ -307,19 +311,20 @@ Args:
     layout: "NHWC" (default; fastest) or "NCHW".
     algorithm: how 3x3 windows of stride 1 are computed, to the same result. "winograd4" and "winograd2": by Winograd's F(4x4, 3x3) and F(2x2, 3x3),
         in integers; "auto": as is fastest for the image; "direct".
+    levels: as for QLinear. Winograd, depthwise layers and groups of a few channels take the weights as int8 or int16.
 
 Raises ValueError for an invalid parameter or shape, or where the algorithm doesn't apply, TypeError for a wrong dtype.)")
       .def(py::init([](const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero_point,
                        const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point,
                        const py::object& y_dtype, const Clamp& clamp, const py::object& strides, const py::object& padding,
-                       const py::object& dilations, Index groups, const std::string& layout, const std::string& algorithm) {
+                       const py::object& dilations, Index groups, const std::string& layout, const std::string& algorithm, const py::object& levels) {
              return std::make_shared<QConv>(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point,
-                                                       y_dtype, clamp, strides, padding, dilations, groups, layout, algorithm));
+                                                       y_dtype, clamp, strides, padding, dilations, groups, layout, algorithm, levels));
            }),
            py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
-           py::arg("layout") = "NHWC", py::arg("algorithm") = "auto")
+           py::arg("layout") = "NHWC", py::arg("algorithm") = "auto", py::arg("levels") = py::none())
       .def(
           "route_of", [](const QConv& layer, const Shape& shape) { return route_of(layer, shape); }, py::arg("x_shape"),
           "How an input of shape x_shape is computed: direct, winograd4, ... Packs for it, if it is the first of its kind.")

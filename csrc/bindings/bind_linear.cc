@@ -3,6 +3,7 @@
 #include "bindings/constructed.h"
 #include "bindings/finish.h"
 #include "bindings/layer.h"
+#include "bindings/levels.h"
 #include "bindings/native_call.h"
 #include "ops/linear.h"
 #include "program/calls.h"
@@ -19,10 +20,11 @@ struct Linear : ops::Linear, OnlyConstructed {
 
 std::shared_ptr<QLinear> make_qlinear(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale,
                                       std::int64_t x_zero, const py::object& weight_zero_point, const std::optional<double>& y_scale,
-                                      std::int64_t y_zero, const py::object& y_dtype, const Clamp& clamp) {
-  const DType dtype = dtype_of(weight, "weight", codes);
+                                      std::int64_t y_zero, const py::object& y_dtype, const Clamp& clamp, const py::object& levels) {
+  const GivenWeights given = given_weights(weight, "weight", levels);
+  const DType dtype = given.dtype;
   if (weight.ndim() != 2) value_error("weight has shape " + to_string(shape_of(weight)) + "; expected (out_features, in_features)");
-  const py::array w = contiguous(weight);
+  const py::array& w = given.values;
   const Index out = w.shape(0), in = w.shape(1);
   const auto scale = positive_floats(weight_scale, "weight_scale", out);
   const auto zero = zero_points(weight_zero_point, "weight_zero_point", out, dtype);
@@ -34,7 +36,7 @@ std::shared_ptr<QLinear> make_qlinear(const py::array& weight, const py::object&
   check_multipliers(scale, x, output);
   const std::int32_t zero_x = activation_zero_point(x_zero);
   const WithoutGil release;
-  return std::make_shared<QLinear>(ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output));
+  return std::make_shared<QLinear>(ops::QLinear(w.data(), dtype == DType::Int8, out, in, scale, zero, biases, x, zero_x, output, given.levels));
 }
 
 // Rows of a layer's input [..., in_features], and the shape of its output.
@@ -149,17 +151,20 @@ Args:
     weight_zero_point: a scalar, or one per output feature.
     y_scale, y_zero_point, y_dtype: of the result; y_dtype int8 or uint8 (default).
     clamp: (low, high) codes of the result, e.g. of a fused activation.
+    levels: int8 [16], ascending: weight is codes into it, uint8 of 0 ... 15, and is kept in 4 bits each. The result is that of the int8
+        weights levels[weight].
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)")
       .def(py::init(&make_qlinear), py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"),
            py::arg("x_zero_point") = 0, py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0,
-           py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none())
+           py::arg("y_dtype") = py::none(), py::arg("clamp") = py::none(), py::arg("levels") = py::none())
       .def("__call__", &call_qlinear, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
            "x: int8 or uint8 [..., in_features]. Returns [..., out_features].")
       .def("_fused", &call_fused_qlinear, py::arg("x"), py::kw_only(), py::arg("add") = py::none(), py::arg("table") = py::none(),
            py::arg("out") = py::none(), "As QConv._fused, without quantize.")
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
+      .def_property_readonly("bits", &QLinear::bits, "Of a packed weight: 8, or 4.")
       .def_property_readonly(
           "weight_shape", [](const QLinear& layer) { return py::make_tuple(layer.out_features(), layer.in_features()); },
           "Of the weights as they were given.")
@@ -176,6 +181,7 @@ Args:
            "x: float32 [..., in_features]. Returns float32 [..., out_features].")
       .def_property_readonly("isa", &Linear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &Linear::bytes, "Size of the packed weights.")
+      .def_property_readonly("bits", &Linear::bits, "Of a packed weight.")
       .def_property_readonly(
           "weight_shape", [](const Linear& layer) { return py::make_tuple(layer.out_features(), layer.in_features()); },
           "Of the weights as they were given.")

@@ -4,6 +4,7 @@
 
 #include "bindings/constructed.h"
 #include "bindings/fast_call.h"
+#include "bindings/levels.h"
 #include "bindings/ndarray.h"
 #include "isa/kernel_table.h"
 #include "ops/matmul.h"
@@ -31,9 +32,27 @@ PackedMatrix pack_matrix(const void* data, Index depth, Index cols, Index depth_
   return {{}, ops::pack(data, depth, cols, depth_stride, col_stride, dtype == DType::Int8), dtype, isa::active_kernels().name};
 }
 
-std::shared_ptr<PackedMatrix> pack(const py::array& b) {
-  const DType dtype = dtype_of(b, "b", codes);
+void check_matrix(const py::array& b) {
   if (b.ndim() != 2) value_error("b has shape " + to_string(shape_of(b)) + "; expected 2 dimensions");
+}
+
+// Codes of a qkern.Codebook: in 4 bits where one table of 16 levels serves all of them, else as int8.
+std::shared_ptr<PackedMatrix> pack_codes(const py::array& b, const py::object& codebook) {
+  if (!py::hasattr(codebook, "levels") || !py::hasattr(codebook, "expand")) type_error("codebook must be a Codebook");
+  check_matrix(b);
+  py::array levels = codebook.attr("levels");
+  const GivenWeights given =
+      levels.size() == 16 ? given_weights(b, "b", levels.reshape({-1})) : given_weights(codebook.attr("expand")(b), "b", py::none());
+  const Index depth = b.shape(0), cols = b.shape(1);
+  const WithoutGil release;
+  return std::make_shared<PackedMatrix>(
+      PackedMatrix{{}, ops::pack(given.values.data(), depth, cols, cols, 1, true, given.levels), DType::Int8, isa::active_kernels().name});
+}
+
+std::shared_ptr<PackedMatrix> pack(const py::array& b, const py::object& codebook) {
+  if (!codebook.is_none()) return pack_codes(b, codebook);
+  const DType dtype = dtype_of(b, "b", codes);
+  check_matrix(b);
   const void* data = b.data();
   const Index depth = b.shape(0), cols = b.shape(1), depth_stride = b.strides(0), col_stride = b.strides(1);
   const WithoutGil release;
@@ -207,17 +226,21 @@ void bind_matmul(py::module_& m) {
           "isa", [](const PackedMatrix& p) { return p.isa; }, "The tier that packed it and multiplies with it.")
       .def_property_readonly(
           "nbytes", [](const PackedMatrix& p) { return p.weights.bytes(); }, "Size of the packed panels.")
+      .def_property_readonly(
+          "bits", [](const PackedMatrix& p) { return p.weights.bits(); }, "Of a packed element: 8, or 4.")
       .def("__repr__", [](const PackedMatrix& p) {
         return "PackedMatrix(shape=(" + std::to_string(p.weights.depth()) + ", " + std::to_string(p.weights.cols()) + "), dtype=" + name_of(p.dtype) +
                ", isa=" + p.isa + ")";
       });
-  m.def("pack", &pack, py::arg("b"),
+  m.def("pack", &pack, py::arg("b"), py::arg("codebook") = py::none(),
         R"(Packs the right operand of matmul, once, for the active tier.
 
 Args:
     b: int8 or uint8 [depth, columns], any strides.
+    codebook: a Codebook whose codes b holds, uint8: products are those of its int8 levels. Where it has one table of 16, b is kept in 4
+        bits each, else as int8. Its scale is the caller's to multiply with.
 
-Raises ValueError unless b has 2 dimensions, TypeError for a wrong dtype.)");
+Raises ValueError unless b has 2 dimensions, and for codes out of the table, TypeError for a wrong dtype.)");
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::kw_only(), py::arg("a_zero_point") = 0, py::arg("b_zero_point") = 0,
         py::arg("out") = py::none(),
         R"(The exact int32 product of 8-bit matrices: sum of (a - a_zero_point) * (b - b_zero_point), modulo 2**32.

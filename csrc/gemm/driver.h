@@ -58,6 +58,46 @@ class Driver {
   }
   static constexpr auto variants = make_variants(std::make_index_sequence<Kernel::rows * vectors>{});
 
+  // Of codes of 4 bits, looked up by the kernel itself.
+  template <std::size_t... I>
+  static constexpr auto make_code_variants(std::index_sequence<I...>) {
+    struct Variants {
+      Run run[Kernel::code_rows * vectors];
+    };
+    return Variants{{&Kernel::template run_codes<static_cast<int>(I) / vectors + 1, static_cast<int>(I) % vectors + 1>...}};
+  }
+  static const Run* code_variants() {
+    if constexpr (TakesCodes<Kernel>) {
+      static constexpr auto made = make_code_variants(std::make_index_sequence<Kernel::code_rows * vectors>{});
+      return made.run;
+    } else {
+      return nullptr;
+    }
+  }
+  static bool looks_up(const Rhs& rhs, Index rows) {
+    if constexpr (TakesCodes<Kernel>) return rhs.levels != nullptr && rhs.padding == 0 && rows <= Kernel::code_rows;
+    else return false;
+  }
+
+  // A panel of codes written out as int8, which is read from L1 or L2 as often as there are tiles of rows.
+  [[gnu::noinline]] static const std::int8_t* expanded(const Rhs& rhs, const std::int8_t* codes, Index group_bytes) {
+    const Index size = rhs.taps * rhs.depth_groups * group_bytes;
+    auto* const panel = static_cast<std::int8_t*>(tensor::scratch(tensor::Scratch::ExpandedPanel, static_cast<std::size_t>(size) + 64));
+    const typename Kernel::Codes table(rhs.levels);
+    for (Index at = 0; at < size; at += sizeof(typename Kernel::Codes::Register)) {
+      const auto weights = table.load(codes, at);
+      std::memcpy(panel + at, &weights, sizeof weights);
+    }
+    if (rhs.padding == 0) return panel;
+    for (Index tap = 1; tap <= rhs.taps; ++tap) {
+      std::int8_t* const last = panel + (tap * rhs.depth_groups - 1) * group_bytes;
+      for (Index at = Kernel::depth; at <= group_bytes; at += Kernel::depth) {
+        std::memset(last + at - rhs.padding, 0, static_cast<std::size_t>(rhs.padding));
+      }
+    }
+    return panel;
+  }
+
   // Whether all rows of a block are copied, in the form that the kernel multiplies.
   static bool gathers(const Lhs& lhs, Range panels) {
     if constexpr (moves_once) return lhs.is_signed && (never_flips || panels.end - panels.begin > 1);
@@ -172,14 +212,19 @@ class Driver {
 
     alignas(64) Acc tile[Kernel::rows * Kernel::cols];
     const Element* row_pointers[Kernel::rows];
-    TileArgs<Kernel> args{row_pointers,  lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, gathered.all ? 0u : flip,
-                          lhs.is_signed, rhs.narrow,      tile};
-    const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols;
+    TileArgs<Kernel> args{row_pointers, lhs.tap_offsets, lhs.taps, rhs.depth_groups, nullptr, gathered.all ? 0u : flip, lhs.is_signed,
+                          rhs.narrow,   rhs.levels,      tile};
+    const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols / (rhs.levels == nullptr ? 1 : 2);
+    const bool in_kernel = looks_up(rhs, rows.end - rows.begin);
+    const Run* const runs = in_kernel ? code_variants() : variants.run;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;
       const Index cols = rhs.cols - col < Kernel::cols ? rhs.cols - col : Index{Kernel::cols};
       const Index panel_vectors = divide_up(cols, Kernel::lanes);
       args.panel = static_cast<const typename Kernel::Rhs*>(rhs.panels) + panel * panel_elements;
+      if constexpr (TakesCodes<Kernel>) {
+        if (rhs.levels != nullptr && !in_kernel) args.panel = expanded(rhs, args.panel, panel_vectors * Kernel::lanes * Kernel::depth);
+      }
       RowWalk walk = first_row;
       for (Index row = rows.begin; row < rows.end; row += Kernel::rows) {
         const Index count = rows.end - row < Kernel::rows ? rows.end - row : Index{Kernel::rows};
@@ -199,12 +244,12 @@ class Driver {
         }
         if (prefetches) finish.prefetch({row + ahead, row + ahead + Kernel::rows < rows.end ? row + ahead + Kernel::rows : rows.end}, col, cols);
         if constexpr (starts_at_offsets) {
-          if (count == Kernel::rows && cols == Kernel::cols && finish.has_no_terms()) {
+          if (!in_kernel && count == Kernel::rows && cols == Kernel::cols && finish.has_no_terms()) {
             finish_whole(args, finish, row, col);
             continue;
           }
         }
-        variants.run[(count - 1) * vectors + panel_vectors - 1](args);
+        runs[(count - 1) * vectors + panel_vectors - 1](args);
         if (count == Kernel::rows && cols == Kernel::cols) finish(tile, Index{Kernel::cols}, {row, row + Kernel::rows}, {col, col + Kernel::cols});
         else finish(tile, panel_vectors * Kernel::lanes, {row, row + count}, {col, col + cols});
       }

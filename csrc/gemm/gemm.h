@@ -28,12 +28,17 @@ struct Lhs {
 
 // Right operand as packed: panels of the tile's columns (the last one narrower, a multiple of `lanes`), each
 // [tap][depth_group][lane][depth], zero padded.
+//
+// Where there are `levels`, a byte holds codes of two weights, levels[code]: of each `code_register` weights (GemmKernels) the first half
+// in the low four bits, the others in the high ones, so that a register of them is one load, one shift and one look-up.
 struct Rhs {
   const void* panels;
   Index cols;          // of the matrix, without padding
   Index depth_groups;  // per tap
   Index taps;
-  bool narrow;  // no byte is -128, so that two products of int8 fit in int16
+  bool narrow;                          // no byte is -128, so that two products of int8 fit in int16
+  const std::int8_t* levels = nullptr;  // 16 of them
+  Index padding = 0;                    // depths at the end of each tap that are to be 0 and for which there is no level
 };
 
 // Right operand as given: element (k, c) at data[k * depth_stride + c * col_stride], k = tap * tap_depth + d.
@@ -88,6 +93,7 @@ struct GemmKernels {
   Index rows, cols, lanes, depth;
   std::int32_t lhs_offset;  // see applied_offset
   Index rhs_element_size;
+  Index code_register;     // weights in a register of the kernel: how codes of 4 bits are stored; 0 for float
   Index lhs_element_size;  // 2: the driver widens int8 activations, unless they come as int16 (Lhs::is_wide)
   // Writes the panels and, for int8, the sum of each column (after uint8 has been moved to int8 by -128). Returns Rhs::narrow.
   bool (*pack)(const RhsSource&, void* panels, std::int32_t* column_sums);

@@ -23,6 +23,7 @@ struct TileArgs {
   std::uint32_t lhs_flip;      // xor for four lhs bytes, 0 or 0x80808080: adds lhs_offset, int8 <-> uint8
   bool lhs_signed;             // lhs as given holds int8; for a kernel with an instruction for each
   bool rhs_narrow;             // no byte of rhs is -128
+  const std::int8_t* levels;   // 16, where the panel holds codes of 4 bits: for run_codes
   typename Kernel::Acc* tile;  // [Rows][Vectors * lanes]
 };
 
@@ -33,6 +34,10 @@ struct TileArgs {
 // Optional: never_flips, true where the kernel has no xor: the driver then does it for every block of rows that needs it.
 // Optional: run_from<Rows, Vectors>(args, start), always inlined, the same with sums that start at start[c]; whole tiles are then
 // finished in the registers they were computed in (docs/decisions/0033-shallow-products.md).
+//
+// Kernels of int8 take codes of 4 bits too (gemm::Rhs): Codes(levels).load(panel, at) is the register of weights [at, at + sizeof) of the
+// panel, and run_codes<Rows, Vectors>(args) is run() with these in the place of its loads, for tiles of up to code_rows rows. For more rows
+// the driver writes the panel out as int8.
 template <class K>
 concept MicroKernel = requires(const TileArgs<K>& args) {
   requires K::rows >
@@ -44,44 +49,113 @@ concept MicroKernel = requires(const TileArgs<K>& args) {
   { K::template run<K::rows, K::cols / K::lanes>(args) } -> std::same_as<void>;
 };
 
+template <class K>
+concept TakesCodes = requires(const TileArgs<K>& args, const typename K::Codes& codes, const std::int8_t* panel, Index at) {
+  requires K::code_rows >
+  0 && K::code_rows <= K::rows;
+  requires K::lanes* K::depth % sizeof(typename K::Codes::Register) == 0;
+  { codes.load(panel, at) } -> std::same_as<typename K::Codes::Register>;
+  { K::template run_codes<K::code_rows, K::cols / K::lanes>(args) } -> std::same_as<void>;
+};
+
 namespace {  // internal linkage: each file compiles its own copy
 
+// Weights [at, at + Bytes) of a panel: as packed, and as codes of 4 bits.
+template <int Bytes>
+struct ScalarBytes {
+  explicit ScalarBytes(const std::int8_t*) {}
+  struct Register {
+    std::int8_t weight[Bytes];
+  };
+  Register load(const std::int8_t* panel, Index at) const {
+    Register weights;
+    for (int i = 0; i < Bytes; ++i) weights.weight[i] = panel[at + i];
+    return weights;
+  }
+};
+template <int Bytes>
+struct ScalarCodes {
+  explicit ScalarCodes(const std::int8_t* table) : levels(table) {}
+  using Register = typename ScalarBytes<Bytes>::Register;
+  Register load(const std::int8_t* panel, Index at) const {
+    Register weights;
+    for (int i = 0; i < Bytes / 2; ++i) {
+      const auto both = static_cast<std::uint8_t>(panel[at / 2 + i]);
+      weights.weight[i] = levels[both & 15], weights.weight[Bytes / 2 + i] = levels[both >> 4];
+    }
+    return weights;
+  }
+  const std::int8_t* levels;
+};
+
 // Any shape, any processor: the oracle of the driver's tests, and the tier `scalar`.
-template <class Simd_, int Rows_, int Cols_, int Depth_, class Lhs_ = std::int16_t, class Rhs_ = std::int8_t, class Acc_ = std::int32_t>
+template <class Simd_, int Rows_, int Cols_, int Depth_>
 struct ScalarKernel {
   using Simd = Simd_;
-  using Lhs = Lhs_;
-  using Rhs = Rhs_;
-  using Acc = Acc_;
+  using Lhs = std::int16_t;
+  using Rhs = std::int8_t;
+  using Acc = std::int32_t;
   static constexpr int rows = Rows_, cols = Cols_, lanes = Cols_, depth = Depth_;
   static constexpr std::int32_t lhs_offset = 0;
+  using Codes = ScalarCodes<lanes * depth>;
+  static constexpr int code_rows = rows;
 
   template <int Rows, int Vectors>
   static void run(const TileArgs<ScalarKernel>& args) {
-    constexpr int tile_cols = Vectors * lanes;
-    Acc sum[Rows][tile_cols] = {};
-    const Rhs* rhs = args.panel;
+    run_tile<Rows, Vectors, ScalarBytes<lanes * depth>>(args);
+  }
+  template <int Rows, int Vectors>
+  static void run_codes(const TileArgs<ScalarKernel>& args) {
+    run_tile<Rows, Vectors, Codes>(args);
+  }
+
+ private:
+  template <int Rows, int Vectors, class Weights>
+  static void run_tile(const TileArgs<ScalarKernel>& args) {
+    std::uint32_t sum[Rows][cols] = {};
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
-      for (Index g = 0; g < args.depth_groups; ++g, rhs += tile_cols * depth) {
+      for (Index g = 0; g < args.depth_groups; ++g, at += cols * depth) {
+        const auto rhs = weights.load(args.panel, at);
         for (int r = 0; r < Rows; ++r) {
           const Lhs* lhs = args.lhs_rows[r] + args.tap_offsets[tap] + g * depth;
-          for (int c = 0; c < tile_cols; ++c) {
-            for (int j = 0; j < depth; ++j) sum[r][c] = multiply_add(lhs[j], rhs[c * depth + j], sum[r][c]);
+          for (int c = 0; c < cols; ++c) {
+            for (int j = 0; j < depth; ++j) sum[r][c] += static_cast<std::uint32_t>(lhs[j] * rhs.weight[c * depth + j]);
           }
         }
       }
     }
     for (int r = 0; r < Rows; ++r) {
-      for (int c = 0; c < tile_cols; ++c) args.tile[r * tile_cols + c] = sum[r][c];
+      for (int c = 0; c < cols; ++c) args.tile[r * cols + c] = static_cast<Acc>(sum[r][c]);
     }
   }
+};
 
- private:
-  static Acc multiply_add(Lhs a, Rhs b, Acc sum) {
-    if constexpr (std::is_floating_point_v<Acc>) {
-      return __builtin_fmaf(a, b, sum);  // one rounding, as every tier's instruction
-    } else {
-      return static_cast<Acc>(static_cast<std::uint32_t>(sum) + static_cast<std::uint32_t>(Acc{a} * Acc{b}));
+// Likewise of float: each sum one chain of fused multiply-adds.
+template <class Simd_, int Rows_, int Cols_>
+struct ScalarFloatKernel {
+  using Simd = Simd_;
+  using Lhs = float;
+  using Rhs = float;
+  using Acc = float;
+  static constexpr int rows = Rows_, cols = Cols_, lanes = Cols_, depth = 1;
+  static constexpr std::int32_t lhs_offset = 0;
+
+  template <int Rows, int Vectors>
+  static void run(const TileArgs<ScalarFloatKernel>& args) {
+    float sum[Rows][cols] = {};
+    const float* rhs = args.panel;
+    for (Index tap = 0; tap < args.taps; ++tap) {
+      for (Index k = 0; k < args.depth_groups; ++k, rhs += cols) {
+        for (int r = 0; r < Rows; ++r) {
+          const float lhs = args.lhs_rows[r][args.tap_offsets[tap] + k];
+          for (int c = 0; c < cols; ++c) sum[r][c] = __builtin_fmaf(lhs, rhs[c], sum[r][c]);
+        }
+      }
+    }
+    for (int r = 0; r < Rows; ++r) {
+      for (int c = 0; c < cols; ++c) args.tile[r * cols + c] = sum[r][c];
     }
   }
 };

@@ -8,6 +8,28 @@
 namespace qkern::isa {
 namespace {
 
+// Weights [at, at + 16) of a panel: as packed, and as codes of 4 bits.
+struct Bytes128 {
+  explicit Bytes128(const std::int8_t*) {}
+  static constexpr Index position(Index at) { return at; }
+  [[gnu::always_inline]] __m128i load(const std::int8_t* panel, Index at) const {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + at));
+  }
+};
+class Codes128 {
+ public:
+  using Register = __m128i;
+  explicit Codes128(const std::int8_t* levels) : table_(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels))) {}
+  static constexpr Index position(Index at) { return at / 2; }
+  [[gnu::always_inline]] __m128i load(const std::int8_t* panel, Index at) const {
+    const __m128i both = _mm_castpd_si128(_mm_loaddup_pd(reinterpret_cast<const double*>(panel + at / 2)));
+    return _mm_shuffle_epi8(table_, _mm_and_si128(_mm_srlv_epi64(both, _mm_set_epi64x(4, 0)), _mm_set1_epi8(15)));
+  }
+
+ private:
+  __m128i table_;
+};
+
 // 6 x 16: 12 accumulators, 2 columns of rhs (16 bytes widened to 8 lanes x 2 depths), 1 broadcast of lhs, 1 product.
 struct Int8Avx2 {
   using Simd = SimdAvx2;
@@ -17,6 +39,9 @@ struct Int8Avx2 {
   static constexpr int rows = 6, cols = 16, lanes = 8, depth = 2;
   static constexpr std::int32_t lhs_offset = 0;
 
+  using Codes = Codes128;
+  static constexpr int code_rows = 4;
+
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx2>& args) {
     static constexpr std::int32_t zeros[cols] = {};
@@ -24,11 +49,17 @@ struct Int8Avx2 {
   }
 
   template <int Rows, int Vectors>
+  static void run_codes(const gemm::TileArgs<Int8Avx2>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_tile<Rows, Vectors, Codes>(args, zeros);
+  }
+
+  template <int Rows, int Vectors, class Weights>
   [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::int16_t* const (&lhs)[Rows], Index group,
-                                                    const std::int8_t* rhs) {
+                                                    const Weights& weights, const std::int8_t* panel, Index at) {
     __m256i b[Vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rhs + v * 16)));
+    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(weights.load(panel, at + v * 16));
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
       const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + group * 2));
@@ -40,13 +71,19 @@ struct Int8Avx2 {
   // Sums start at start[c].
   template <int Rows, int Vectors>
   [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8Avx2>& args, const std::int32_t* start) {
+    run_tile<Rows, Vectors, Bytes128>(args, start);
+  }
+
+  template <int Rows, int Vectors, class Weights>
+  [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8Avx2>& args, const std::int32_t* start) {
     __m256i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
-    const std::int8_t* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::int16_t* lhs[Rows];
 #pragma GCC unroll 6
@@ -55,12 +92,13 @@ struct Int8Avx2 {
       if constexpr (Rows == 1) {
         // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
         for (; g + 4 <= args.depth_groups; g += 4) {
-          for (int v = 0; v < Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
+          for (int v = 0; v < Vectors; ++v)
+            _mm_prefetch(reinterpret_cast<const char*>(args.panel) + Weights::position(at) + 2048 + v * 64, _MM_HINT_T0);
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i, rhs += Vectors * 16) multiply_group(sum, lhs, g + i, rhs);
+          for (int i = 0; i < 4; ++i, at += Vectors * 16) multiply_group(sum, lhs, g + i, weights, args.panel, at);
         }
       }
-      for (; g < args.depth_groups; ++g, rhs += Vectors * 16) multiply_group(sum, lhs, g, rhs);
+      for (; g < args.depth_groups; ++g, at += Vectors * 16) multiply_group(sum, lhs, g, weights, args.panel, at);
     }
     auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6
@@ -90,6 +128,9 @@ struct Int8SafeAvx2 {
   static constexpr std::int32_t lhs_offset = 128;
   static constexpr bool never_flips = true;
 
+  using Codes = Codes256;
+  static constexpr int code_rows = 4;
+
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8SafeAvx2>& args) {
     static constexpr std::int32_t zeros[cols] = {};
@@ -97,14 +138,20 @@ struct Int8SafeAvx2 {
   }
 
   template <int Rows, int Vectors>
-  [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::uint8_t* const (&lhs)[Rows], Index at,
-                                                    const std::int8_t* rhs) {
+  static void run_codes(const gemm::TileArgs<Int8SafeAvx2>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_tile<Rows, Vectors, Codes>(args, zeros);
+  }
+
+  template <int Rows, int Vectors, class Weights>
+  [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::uint8_t* const (&lhs)[Rows], Index group,
+                                                    const Weights& weights, const std::int8_t* panel, Index at) {
     __m256i b[Vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rhs) + v);
+    for (int v = 0; v < Vectors; ++v) b[v] = weights.load(panel, at + v * 32);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
-      const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + at));
+      const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + group * 4));
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] = dot_accumulate(sum[r][v], a, b[v]);
     }
@@ -113,13 +160,19 @@ struct Int8SafeAvx2 {
   // Sums start at start[c].
   template <int Rows, int Vectors>
   [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8SafeAvx2>& args, const std::int32_t* start) {
+    run_tile<Rows, Vectors, Bytes256>(args, start);
+  }
+
+  template <int Rows, int Vectors, class Weights>
+  [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8SafeAvx2>& args, const std::int32_t* start) {
     __m256i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
-    const std::int8_t* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
@@ -128,12 +181,13 @@ struct Int8SafeAvx2 {
       if constexpr (Rows == 1) {
         // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
         for (; g + 4 <= args.depth_groups; g += 4) {
-          for (int v = 0; v < 2 * Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
+          for (int v = 0; v < 2 * Vectors; ++v)
+            _mm_prefetch(reinterpret_cast<const char*>(args.panel) + Weights::position(at) + 2048 + v * 64, _MM_HINT_T0);
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i, rhs += Vectors * 32) multiply_group(sum, lhs, (g + i) * 4, rhs);
+          for (int i = 0; i < 4; ++i, at += Vectors * 32) multiply_group(sum, lhs, g + i, weights, args.panel, at);
         }
       }
-      for (; g < args.depth_groups; ++g, rhs += Vectors * 32) multiply_group(sum, lhs, g * 4, rhs);
+      for (; g < args.depth_groups; ++g, at += Vectors * 32) multiply_group(sum, lhs, g, weights, args.panel, at);
     }
     auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6

@@ -102,6 +102,26 @@ struct SimdAvx512 {
   }
 };
 
+// Weights [at, at + 64) of a panel: as packed, and as codes of 4 bits.
+struct BytesAvx512 {
+  explicit BytesAvx512(const std::int8_t*) {}
+  [[gnu::always_inline]] __m512i load(const std::int8_t* panel, Index at) const { return _mm512_loadu_si512(panel + at); }
+};
+class CodesAvx512 {
+ public:
+  using Register = __m512i;
+  explicit CodesAvx512(const std::int8_t* levels) : table_(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))) {}
+  [[gnu::always_inline]] __m512i load(const std::int8_t* panel, Index at) const {
+    const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + at / 2)));
+    return _mm512_shuffle_epi8(table_, __m512i((Words(both) >> shift) & mask));
+  }
+
+ private:
+  using Words [[gnu::vector_size(64)]] = std::uint64_t;
+  static constexpr Words shift{0, 0, 0, 0, 4, 4, 4, 4}, mask = Words{} + 0x0f0f0f0f0f0f0f0f;
+  __m512i table_;
+};
+
 // 6 x 64: 24 accumulators, 4 columns of rhs, 1 broadcast of lhs, 1 flip mask; 30 of 32 registers.
 struct Int8Avx512Vnni {
   using Simd = SimdAvx512;
@@ -111,6 +131,8 @@ struct Int8Avx512Vnni {
   static constexpr int rows = 6, cols = 64, lanes = 16, depth = 4;
   static constexpr std::int32_t lhs_offset = 128;
   static constexpr bool flip_costs = true;
+  using Codes = CodesAvx512;
+  static constexpr int code_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx512Vnni>& args) {
@@ -118,14 +140,20 @@ struct Int8Avx512Vnni {
     run_from<Rows, Vectors>(args, zeros);
   }
 
+  template <int Rows, int Vectors>
+  static void run_codes(const gemm::TileArgs<Int8Avx512Vnni>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_tile<Rows, Vectors, true, Codes>(args, zeros);
+  }
+
   // Sums start at start[c].
   template <int Rows, int Vectors>
   [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8Avx512Vnni>& args, const std::int32_t* start) {
-    if (args.lhs_flip == 0) run_tile<Rows, Vectors, false>(args, start);
-    else run_tile<Rows, Vectors, true>(args, start);
+    if (args.lhs_flip == 0) run_tile<Rows, Vectors, false, BytesAvx512>(args, start);
+    else run_tile<Rows, Vectors, true, BytesAvx512>(args, start);
   }
 
-  template <int Rows, int Vectors, bool flips>
+  template <int Rows, int Vectors, bool flips, class Weights>
   [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8Avx512Vnni>& args, const std::int32_t* start) {
     // Two chains of sums for a narrow tile: one of six would wait for the instruction's latency.
     constexpr int chains = Vectors == 1 ? 2 : 1;
@@ -139,15 +167,16 @@ struct Int8Avx512Vnni {
       }
     }
     const __m512i flip = _mm512_set1_epi32(static_cast<int>(args.lhs_flip));
-    const std::int8_t* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      const auto add_group = [&](Index g, const std::int8_t* panel, __m512i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
+      const auto add_group = [&](Index g, Index from, __m512i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
         __m512i b[Vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) b[v] = _mm512_loadu_si512(panel + v * 64);
+        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(args.panel, from + v * 64);
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           __m512i a = _mm512_set1_epi32(load_i32(lhs[r] + g * 4));
@@ -158,12 +187,12 @@ struct Int8Avx512Vnni {
       };
       Index g = 0;
       if constexpr (chains == 2) {
-        for (; g + 2 <= args.depth_groups; g += 2, rhs += 2 * Vectors * 64) {
-          add_group(g, rhs, sum[0]);
-          add_group(g + 1, rhs + Vectors * 64, sum[1]);
+        for (; g + 2 <= args.depth_groups; g += 2, at += 2 * Vectors * 64) {
+          add_group(g, at, sum[0]);
+          add_group(g + 1, at + Vectors * 64, sum[1]);
         }
       }
-      for (; g < args.depth_groups; ++g, rhs += Vectors * 64) add_group(g, rhs, sum[0]);
+      for (; g < args.depth_groups; ++g, at += Vectors * 64) add_group(g, at, sum[0]);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {

@@ -37,6 +37,8 @@ struct Int8AvxVnni {
   using Acc = std::int32_t;
   static constexpr int rows = 6, cols = 16, lanes = 8, depth = 4;
   static constexpr std::int32_t lhs_offset = 128;
+  using Codes = Codes256;
+  static constexpr int code_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8AvxVnni>& args) {
@@ -44,9 +46,20 @@ struct Int8AvxVnni {
     run_from<Rows, Vectors>(args, zeros);
   }
 
+  template <int Rows, int Vectors>
+  static void run_codes(const gemm::TileArgs<Int8AvxVnni>& args) {
+    static constexpr std::int32_t zeros[cols] = {};
+    run_tile<Rows, Vectors, Codes>(args, zeros);
+  }
+
   // Sums start at start[c].
   template <int Rows, int Vectors>
   [[gnu::always_inline]] static void run_from(const gemm::TileArgs<Int8AvxVnni>& args, const std::int32_t* start) {
+    run_tile<Rows, Vectors, Bytes256>(args, start);
+  }
+
+  template <int Rows, int Vectors, class Weights>
+  [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8AvxVnni>& args, const std::int32_t* start) {
     __m256i sum[Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
@@ -54,15 +67,16 @@ struct Int8AvxVnni {
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
     const __m256i flip = _mm256_set1_epi32(static_cast<int>(args.lhs_flip));
-    const std::int8_t* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, rhs += Vectors * 32) {
+      for (Index g = 0; g < args.depth_groups; ++g, at += Vectors * 32) {
         __m256i b[Vectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rhs) + v);
+        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(args.panel, at + v * 32);
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           const __m256i a = _mm256_xor_si256(_mm256_set1_epi32(load_i32(lhs[r] + g * 4)), flip);

@@ -82,12 +82,20 @@ QKERN_BY_HALVES(packus_epi16)
 QKERN_BY_HALVES(adds_epi16)
 QKERN_BY_HALVES(max_epi8)
 QKERN_BY_HALVES(max_epu8)
+QKERN_BY_HALVES(shuffle_epi8)
 #undef QKERN_BY_HALVES
 inline __m512 emulated_min_ps(const __m512& a, const __m512& b) {
   return emulated_by_halves<__m512, __m256>(a, b, [](__m256 x, __m256 y) { return _mm256_min_ps(x, y); });
 }
 inline __m512i emulated_cvtps_epi32(const __m512& a) {
   return emulated_by_halves<__m512i, __m256>(a, a, [](__m256 x, __m256) { return _mm256_cvtps_epi32(x); });
+}
+
+template <class V>
+[[gnu::always_inline]] inline __m512i emulated_repeat(const V& part) {
+  V parts[64 / sizeof(V)];
+  for (V& each : parts) each = part;
+  return emulated_load<__m512i>(parts);
 }
 
 [[gnu::always_inline]] inline __m256i emulated_half(const __m512i& vector, int half) {
@@ -177,6 +185,9 @@ template <class T, class V>
 #define _mm512_adds_epi16 qkern::isa::emulated_adds_epi16
 #define _mm512_max_epi8 qkern::isa::emulated_max_epi8
 #define _mm512_max_epu8 qkern::isa::emulated_max_epu8
+#define _mm512_shuffle_epi8 qkern::isa::emulated_shuffle_epi8
+#define _mm512_broadcast_i32x4(a) qkern::isa::emulated_repeat(a)
+#define _mm512_broadcast_i64x4(a) qkern::isa::emulated_repeat(a)
 #define _mm512_min_ps qkern::isa::emulated_min_ps
 #define _mm512_cvtps_epi32 qkern::isa::emulated_cvtps_epi32
 #define _mm512_permutexvar_epi32(order, a) qkern::isa::emulated_permute(order, a)

@@ -15,6 +15,12 @@ namespace qkern::isa {
 namespace {  // internal linkage: each tier compiles its own copy
 
 template <gemm::MicroKernel Kernel>
+constexpr Index code_register() {
+  if constexpr (gemm::TakesCodes<Kernel>) return static_cast<Index>(sizeof(typename Kernel::Codes::Register));
+  else return 0;
+}
+
+template <gemm::MicroKernel Kernel>
 constexpr gemm::GemmKernels make_gemm_kernels() {
   return {Kernel::rows,
           Kernel::cols,
@@ -22,6 +28,7 @@ constexpr gemm::GemmKernels make_gemm_kernels() {
           Kernel::depth,
           Kernel::lhs_offset,
           static_cast<Index>(sizeof(typename Kernel::Rhs)),
+          code_register<Kernel>(),
           static_cast<Index>(sizeof(typename Kernel::Lhs)),
           &gemm::Packing<Kernel>::run,
           &gemm::Driver<Kernel>::run};

@@ -15,11 +15,18 @@ struct Int8Neon {
   using Acc = std::int32_t;
   static constexpr int rows = 4, cols = 4, lanes = 4, depth = 16;
   static constexpr std::int32_t lhs_offset = -128;
+  using Codes = CodesNeon;
+  static constexpr int code_rows = 2;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Neon>& args) {
-    if (args.rhs_narrow) run_tile<Rows, true>(args);
-    else run_tile<Rows, false>(args);
+    if (args.rhs_narrow) run_tile<Rows, true, BytesNeon>(args);
+    else run_tile<Rows, false, BytesNeon>(args);
+  }
+  template <int Rows, int Vectors>
+  static void run_codes(const gemm::TileArgs<Int8Neon>& args) {
+    if (args.rhs_narrow) run_tile<Rows, true, Codes>(args);
+    else run_tile<Rows, false, Codes>(args);
   }
 
  private:
@@ -42,7 +49,7 @@ struct Int8Neon {
     for (int c = 0; c < cols; ++c) sum[c] = vpadalq_s16(sum[c], product[c]);
   }
 
-  template <int Rows, bool narrow>
+  template <int Rows, bool narrow, class Weights>
   static void run_tile(const gemm::TileArgs<Int8Neon>& args) {
     int32x4_t sum[Rows][cols];
 #pragma GCC unroll 8
@@ -51,15 +58,16 @@ struct Int8Neon {
       for (int c = 0; c < cols; ++c) sum[r][c] = vdupq_n_s32(0);
     }
     const uint8x16_t flip = vreinterpretq_u8_u32(vdupq_n_u32(args.lhs_flip));
-    const std::int8_t* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, rhs += cols * depth) {
+      for (Index g = 0; g < args.depth_groups; ++g, at += cols * depth) {
         int8x16_t b[cols];
 #pragma GCC unroll 4
-        for (int c = 0; c < cols; ++c) b[c] = vld1q_s8(rhs + c * depth);
+        for (int c = 0; c < cols; ++c) b[c] = weights.load(args.panel, at + c * depth);
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) {
           const int8x16_t a = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(lhs[r] + g * depth), flip));

@@ -15,10 +15,16 @@ struct Int8Dotprod {
   using Sum = int32x4_t;
   static constexpr int rows = 6, cols = 16, lanes = 4, depth = 4;
   static constexpr std::int32_t lhs_offset = -128;
+  using Codes = CodesNeon;
+  static constexpr int code_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Dotprod>& args) {
-    TileByLane<Int8Dotprod, Rows, Vectors>::run(args);
+    TileByLane<Int8Dotprod, Rows, Vectors, BytesNeon>::run(args);
+  }
+  template <int Rows, int Vectors>
+  static void run_codes(const gemm::TileArgs<Int8Dotprod>& args) {
+    TileByLane<Int8Dotprod, Rows, Vectors, Codes>::run(args);
   }
   [[gnu::always_inline]] static Register load_four(const std::uint8_t* from, std::uint32_t flip) {
     return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from), vreinterpretq_u8_u32(vdupq_n_u32(flip))));

@@ -49,7 +49,7 @@ struct Tier {
   using Int8Products = Int8ProductsScalar;
   using Float32Products = Float32ProductsScalar;
   using Int8Kernel = gemm::ScalarKernel<Simd, 4, 8, 2>;
-  using Float32Kernel = gemm::ScalarKernel<Simd, 4, 8, 1, float, float, float>;
+  using Float32Kernel = gemm::ScalarFloatKernel<Simd, 4, 8>;
   using Int16Kernel = conv::ScalarInt16Kernel<Simd, 4, 8>;
   static constexpr conv::WinogradCosts winograd_costs{{0, 0, 0, 0.428, 0, 0},
                                                       {{302, 0.3, 13.3, 0.164, 0.0014, 0.0303}, {0, 3.8, 42.6, 0.165, 0.0004, 0.0121}}};

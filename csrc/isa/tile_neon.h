@@ -60,11 +60,34 @@ struct SimdNeon {
   }
 };
 
+// Weights [at, at + 16) of a panel: as packed, and as codes of 4 bits.
+struct BytesNeon {
+  explicit BytesNeon(const std::int8_t*) {}
+  [[gnu::always_inline]] int8x16_t load(const std::int8_t* panel, Index at) const { return vld1q_s8(panel + at); }
+};
+class CodesNeon {
+ public:
+  using Register = int8x16_t;
+  explicit CodesNeon(const std::int8_t* levels) : table_(vld1q_s8(levels)) {}
+  [[gnu::always_inline]] int8x16_t load(const std::int8_t* panel, Index at) const {
+    const uint8x8_t both = vld1_u8(reinterpret_cast<const std::uint8_t*>(panel) + at / 2);
+    return vqtbl1q_s8(table_, vcombine_u8(vand_u8(both, vdup_n_u8(15)), vshr_n_u8(both, 4)));
+  }
+
+ private:
+  int8x16_t table_;
+};
+// Elements of a panel of floats.
+struct FloatsNeon {
+  explicit FloatsNeon(const std::int8_t*) {}
+  [[gnu::always_inline]] float32x4_t load(const float* panel, Index at) const { return vld1q_f32(panel + at); }
+};
+
 // rows x vectors of 4 columns: sum[r][v] = Kernel::multiply_add<lane>(sum[r][v], rhs[v], lhs[r]).
 //
 // A register of lhs holds 16 bytes of one row, four depth groups, and the instruction picks one of the four itself: no
 // broadcast. One depth group of rhs is one register per 4 columns.
-template <class Kernel, int Rows, int Vectors>
+template <class Kernel, int Rows, int Vectors, class Weights>
 class TileByLane {
  public:
   static void run(const gemm::TileArgs<Kernel>& args) {
@@ -74,26 +97,27 @@ class TileByLane {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) sum[r][v] = Sum{};
     }
-    const auto* rhs = args.panel;
+    const Weights weights(args.levels);
+    Index at = 0;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const typename Kernel::Lhs* lhs[Rows];
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
       Index g = 0;
-      for (; g + 4 <= args.depth_groups; g += 4, rhs += 4 * group_elements) {
+      for (; g + 4 <= args.depth_groups; g += 4, at += 4 * group_elements) {
         Register a[Rows];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) a[r] = Kernel::load_four(lhs[r] + g * Kernel::depth, args.lhs_flip);
-        add_group<0>(sum, a, rhs);
-        add_group<1>(sum, a, rhs + group_elements);
-        add_group<2>(sum, a, rhs + 2 * group_elements);
-        add_group<3>(sum, a, rhs + 3 * group_elements);
+        add_group<0>(sum, a, weights, args.panel, at);
+        add_group<1>(sum, a, weights, args.panel, at + group_elements);
+        add_group<2>(sum, a, weights, args.panel, at + 2 * group_elements);
+        add_group<3>(sum, a, weights, args.panel, at + 3 * group_elements);
       }
-      for (; g < args.depth_groups; ++g, rhs += group_elements) {
+      for (; g < args.depth_groups; ++g, at += group_elements) {
         Register a[Rows];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) a[r] = Kernel::load_one(lhs[r] + g * Kernel::depth, args.lhs_flip);
-        add_group<0>(sum, a, rhs);
+        add_group<0>(sum, a, weights, args.panel, at);
       }
     }
 #pragma GCC unroll 8
@@ -109,10 +133,11 @@ class TileByLane {
   static constexpr Index group_elements = Vectors * 4 * Kernel::depth;
 
   template <int lane>
-  [[gnu::always_inline]] static void add_group(Sum (&sum)[Rows][Vectors], const Register (&a)[Rows], const typename Kernel::Rhs* rhs) {
+  [[gnu::always_inline]] static void add_group(Sum (&sum)[Rows][Vectors], const Register (&a)[Rows], const Weights& weights,
+                                               const typename Kernel::Rhs* panel, Index at) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const auto b = load_unaligned<Register>(rhs + v * 4 * Kernel::depth);
+      const Register b = weights.load(panel, at + v * 4 * Kernel::depth);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) sum[r][v] = Kernel::template multiply_add<lane>(sum[r][v], b, a[r]);
     }
@@ -132,7 +157,7 @@ struct Float32Neon {
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Float32Neon>& args) {
-    TileByLane<Float32Neon, Rows, Vectors>::run(args);
+    TileByLane<Float32Neon, Rows, Vectors, FloatsNeon>::run(args);
   }
   [[gnu::always_inline]] static Register load_four(const float* from, std::uint32_t) { return vld1q_f32(from); }
   [[gnu::always_inline]] static Register load_one(const float* from, std::uint32_t) { return vsetq_lane_f32(*from, vdupq_n_f32(0), 0); }

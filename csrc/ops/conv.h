@@ -64,6 +64,7 @@ class Conv {
   // Of packed weights. Where images decide how the layer is computed, each way is packed for the first of its images, from a copy of the
   // weights, which counts too.
   std::size_t bytes() const { return route_.bytes() + (winograd_ ? winograd_->bytes() : 0); }
+  int bits() const { return route_->bits(); }
   // "auto" where images decide.
   std::string route() const { return winograd_ ? winograd_->name() : route_->name(); }
   std::string route(const ConvPlan& plan) const { return plan.winograd ? plan.winograd->name : route_->name(); }

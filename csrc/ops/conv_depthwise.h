@@ -18,6 +18,7 @@ class ConvDepthwise final : public ConvRoute {
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;
+  int bits() const override { return float_.empty() ? int16_.empty() ? 8 : 16 : 32; }
   std::string name() const override;
   const gemm::GemmKernels* tile() const override;
 

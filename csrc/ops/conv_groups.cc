@@ -37,6 +37,7 @@ class MergedGroups {
     }
     weights_.data = bytes_.data();
     weights_.groups /= merge;
+    weights_.levels = {};  // a zero point need not be one
   }
   const ConvWeights& weights() const { return weights_; }
 
@@ -66,7 +67,7 @@ std::vector<gemm::PackedWeights> pack_groups(const ConvWeights& weights, const i
   const gemm::GemmKernels& kernel = weights.dtype == DType::Float32 ? kernels.float32 : isa::int8_kernels(kernels, sources);
   std::vector<gemm::PackedWeights> packed;
   packed.reserve(sources.size());
-  for (const gemm::RhsSource& source : sources) packed.emplace_back(kernel, source);
+  for (const gemm::RhsSource& source : sources) packed.emplace_back(kernel, source, weights.levels);
   return packed;
 }
 
@@ -146,7 +147,8 @@ void ConvGroups::run(const ConvPlane& plane) const {
 
 std::string ConvGroups::name() const {
   if (merged_ > 1) return "grouped, " + std::to_string(merged_) + " merged";
-  return packed_.size() > 1 ? "grouped" : taps_ == 1 ? "1x1" : "direct";
+  const std::string name = packed_.size() > 1 ? "grouped" : taps_ == 1 ? "1x1" : "direct";
+  return bits() == 4 ? name + ", 4-bit codes" : name;
 }
 
 const gemm::GemmKernels* ConvGroups::tile() const { return &packed_[0].kernels(); }

@@ -19,6 +19,7 @@ class ConvGroups final : public ConvRoute {
   Index work(Index rows) const override;
   void run(const ConvPlane& plane) const override;
   std::size_t bytes() const override;
+  int bits() const override { return packed_[0].bits(); }
   std::string name() const override;
   const gemm::GemmKernels* tile() const override;
 

@@ -13,12 +13,14 @@
 
 namespace qkern::ops {
 
-// weight [out, in / groups, kernel...] contiguous, in the caller's dtype: Int8, Uint8 or Float32.
+// weight [out, in / groups, kernel...] contiguous, in the caller's dtype: Int8, Uint8 or Float32. levels: none, or 16 that int8 weights
+// consist of.
 struct ConvWeights {
   const void* data;
   DType dtype;
   Index out_channels, in_channels, groups;
   Window window;
+  std::span<const std::int8_t> levels = {};
 
   bool is_depthwise() const { return groups > 1 && groups == in_channels && groups == out_channels; }
 };
@@ -100,6 +102,8 @@ class ConvRoute {
   virtual Index work(Index rows) const = 0;
   virtual void run(const ConvPlane& plane) const = 0;
   virtual std::size_t bytes() const = 0;
+  // Of a packed weight.
+  virtual int bits() const = 0;
   // What computes it, in a word or two, for reports.
   virtual std::string name() const = 0;
   // The tile of its matrix product; null where it is none.

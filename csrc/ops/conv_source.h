@@ -20,8 +20,10 @@ class ConvSource {
         codes_(static_cast<const std::uint8_t*>(weights.data), static_cast<const std::uint8_t*>(weights.data) + count(weights)),
         w_scale_(quantization.w_scale.begin(), quantization.w_scale.end()),
         w_zero_(quantization.w_zero.begin(), quantization.w_zero.end()),
-        bias_(quantization.bias.begin(), quantization.bias.end()) {
+        bias_(quantization.bias.begin(), quantization.bias.end()),
+        levels_(weights.levels.begin(), weights.levels.end()) {
     weights_.data = codes_.data();
+    weights_.levels = levels_;
   }
   ConvSource(const ConvSource&) = delete;
   ConvSource& operator=(const ConvSource&) = delete;
@@ -41,6 +43,7 @@ class ConvSource {
   std::vector<std::uint8_t> codes_;
   std::vector<float> w_scale_;
   std::vector<std::int32_t> w_zero_, bias_;
+  std::vector<std::int8_t> levels_;
 };
 
 // A route that exists already, or is made when it is first used.

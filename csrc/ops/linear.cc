@@ -13,9 +13,9 @@ std::int32_t add_wrapping(std::int32_t a, std::int32_t b) {
 
 QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Index in_features, std::span<const float> w_scale,
                  std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero,
-                 const LayerOutput& output)
+                 const LayerOutput& output, std::span<const std::int8_t> levels)
     : kernels_(isa::active_kernels()),
-      weights_(pack(weight, in_features, out_features, 1, in_features, weight_signed)),
+      weights_(pack(weight, in_features, out_features, 1, in_features, weight_signed, levels)),
       output_(output),
       x_zero_(x_zero),
       column_zero_(gemm::column_zeros(weights_, w_zero)),

@@ -16,9 +16,10 @@ namespace qkern::ops {
 
 class QLinear {
  public:
-  // weight [out, in] contiguous; w_scale, w_zero: 1 or `out` values; bias: none or `out`.
+  // weight [out, in] contiguous; w_scale, w_zero: 1 or `out` values; bias: none or `out`; levels: none, or 16 that weight consists of.
   QLinear(const void* weight, bool weight_signed, Index out_features, Index in_features, std::span<const float> w_scale,
-          std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output);
+          std::span<const std::int32_t> w_zero, std::span<const std::int32_t> bias, float x_scale, std::int32_t x_zero, const LayerOutput& output,
+          std::span<const std::int8_t> levels = {});
 
   void run(const RowsView& x, void* y) const { run(x, y, nullptr); }
   // Then `finish`, on each block of y as soon as it is there. For a layer of codes.
@@ -29,6 +30,7 @@ class QLinear {
   const LayerOutput& output() const { return output_; }
   std::int32_t x_zero_point() const { return x_zero_; }
   std::size_t bytes() const { return weights_.bytes(); }
+  int bits() const { return weights_.bits(); }
   const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
   const char* isa() const { return kernels_.name; }
 
@@ -54,6 +56,7 @@ class Linear {
   Index in_features() const { return weights_.depth(); }
   Index out_features() const { return weights_.cols(); }
   std::size_t bytes() const { return weights_.bytes(); }
+  int bits() const { return weights_.bits(); }
   const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
   const char* isa() const { return isa_; }
 

@@ -6,9 +6,10 @@
 
 namespace qkern::ops {
 
-gemm::PackedWeights pack(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, bool is_signed) {
+gemm::PackedWeights pack(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, bool is_signed,
+                         std::span<const std::int8_t> levels) {
   const gemm::RhsSource source{data, depth_stride, col_stride, cols, 1, depth, is_signed};
-  return gemm::PackedWeights(isa::int8_kernels(isa::active_kernels(), {&source, 1}), source);
+  return gemm::PackedWeights(isa::int8_kernels(isa::active_kernels(), {&source, 1}), source, levels);
 }
 
 gemm::Lhs as_lhs(const RowsView& a) {

@@ -15,8 +15,9 @@ struct RowsView {
   bool is_signed;
 };
 
-// b[k, n] at data[k * depth_stride + n * col_stride]; packed for the active tier.
-gemm::PackedWeights pack(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, bool is_signed);
+// b[k, n] at data[k * depth_stride + n * col_stride]; packed for the active tier. levels: none, or 16 that b consists of.
+gemm::PackedWeights pack(const void* data, Index depth, Index cols, Index depth_stride, Index col_stride, bool is_signed,
+                         std::span<const std::int8_t> levels = {});
 
 // a_zero: 1 or a.rows values; b_zero: 1 or b.cols(). out: contiguous [rows, cols].
 void matmul(const RowsView& a, gemm::ZeroPoints a_zero, const gemm::PackedWeights& b, gemm::ZeroPoints b_zero, std::int32_t* out);

@@ -11,6 +11,7 @@ enum class Scratch {
   QuantizedImage,
   TransposedImage,
   GatheredRows,
+  ExpandedPanel,
   PaddedInput,
   ChannelsLastOutput,
   ZeroPointTerms,

@@ -1,10 +1,12 @@
 """Types of the compiled extension; the docstrings live with the bindings."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, final, type_check_only
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .codebook import Codebook
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -50,20 +52,27 @@ def requantize(
     out: Array | None = None,
 ) -> Array: ...
 
+@type_check_only
+class _Packed:
+    """What a packed matrix and the layers share: their tier, and size and width of the packed weights."""
+
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def bits(self) -> int: ...
+
 @final
-class PackedMatrix:
+class PackedMatrix(_Packed):
     """Right operand of `matmul`, packed once for the tier that was active."""
 
     @property
     def shape(self) -> tuple[int, int]: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def isa(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
 
-def pack(b: Array) -> PackedMatrix: ...
+def pack(b: Array, codebook: Codebook | None = None) -> PackedMatrix: ...
 def matmul(
     a: Array,
     b: Array | PackedMatrix,
@@ -147,7 +156,7 @@ def return_free_memory() -> None: ...
 # --- layers, prepacked once and called often ---------------------------------
 
 @final
-class QLinear:
+class QLinear(_Packed):
     def __init__(
         self,
         weight: Array,
@@ -161,6 +170,7 @@ class QLinear:
         y_zero_point: int = 0,
         y_dtype: DTypeLike = ...,
         clamp: tuple[int, int] | None = None,
+        levels: NDArray[np.int8] | None = None,
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
     def _fused(
@@ -172,16 +182,12 @@ class QLinear:
         out: Array | None = None,
     ) -> Array: ...
     @property
-    def isa(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
-    @property
     def weight_shape(self) -> tuple[int, int]: ...
     @property
     def tile(self) -> tuple[int, int, int]: ...
 
 @final
-class QConv:
+class QConv(_Packed):
     def __init__(
         self,
         weight: Array,
@@ -201,6 +207,7 @@ class QConv:
         groups: int = 1,
         layout: Layout = "NHWC",
         algorithm: Literal["auto", "direct", "winograd2", "winograd4"] = "auto",
+        levels: NDArray[np.int8] | None = None,
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
     def route_of(self, x_shape: Sequence[int]) -> str: ...
@@ -215,10 +222,6 @@ class QConv:
     ) -> Array: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
     @property
-    def isa(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
-    @property
     def weight_shape(self) -> tuple[int, ...]: ...
     @property
     def groups(self) -> int: ...
@@ -228,22 +231,18 @@ class QConv:
     def tile(self) -> tuple[int, int, int] | None: ...
 
 @final
-class Linear:
+class Linear(_Packed):
     """FP32 fallback with the bits of every tier alike (one fused multiply-add per step, in order)."""
 
     def __init__(self, weight: Floats, bias: Floats | None = None, *, clamp: Bounds | None = None) -> None: ...
     def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
-    @property
-    def isa(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
     @property
     def weight_shape(self) -> tuple[int, int]: ...
     @property
     def tile(self) -> tuple[int, int, int]: ...
 
 @final
-class Conv:
+class Conv(_Packed):
     """FP32 fallback of `QConv`; weight [out, in/groups, *kernel]."""
 
     def __init__(
@@ -260,10 +259,6 @@ class Conv:
     ) -> None: ...
     def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
-    @property
-    def isa(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
     @property
     def weight_shape(self) -> tuple[int, ...]: ...
     @property

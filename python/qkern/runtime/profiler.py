@@ -99,7 +99,8 @@ def _layer(step: Step) -> Layer | None:
         return None
     first, nbytes = layers[0], sum(layer.nbytes for layer in layers)
     if isinstance(first, (_core.QLinear, _core.Linear)):
-        return Layer(step.call.route, first.isa, nbytes, first.tile)
+        route = f"{step.call.route}, 4-bit codes" if first.bits == 4 else step.call.route
+        return Layer(route, first.isa, nbytes, first.tile)
     return Layer(step.call.route or first.route, first.isa, nbytes, first.tile, first.groups)
 
 
