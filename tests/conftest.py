@@ -33,7 +33,7 @@ settings.load_profile("ci")
 
 
 # Tests of kernels and of what they give: for every tier.
-OF_EVERY_TIER = ("tests/isa/", "tests/ops/", "tests/threading/", "tests/test_golden.py")
+OF_EVERY_TIER = ("tests/isa/", "tests/ops/", "tests/threading/test_threads.py", "tests/test_golden.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from emulation import EMULATED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qkern.conversion.adaround import round_rows
@@ -237,6 +238,8 @@ def test_the_report_says_what_it_costs(tmp_path):
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 @pytest.mark.parametrize("case", ["efficientnet_lite0", "resnet20_cifar10"])
 def test_real_networks(case, effort, shared):
+    if EMULATED and (case, effort) != ("resnet20_cifar10", "fast"):
+        pytest.skip("takes a minute on an emulated processor, and is the same code on all of them")
     rng = np.random.default_rng(1)
     path = shared / "models" / f"{case}.onnx"
     size = 32 if case.startswith("resnet") else 224

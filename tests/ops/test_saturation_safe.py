@@ -120,7 +120,7 @@ def test_layers(rng):
 
 
 @pytest.mark.parametrize("x_type", CODES, ids=name_of)
-@pytest.mark.parametrize("share", [0.45, 0.7, 0.95])
+@pytest.mark.parametrize("share", smaller([0.45, 0.7, 0.95], [0.7]))
 def test_groups_of_depth_of_which_some_are_safe(x_type, share, rng):
     for depth, cols, rows in ((64, 48, 13), (67, 33, 7), (130, 16, 6), (259, 17, 1)):
         w = np.stack([at_the_edge(rng, depth, 1, 128)[:, 0] for _ in range(cols)], axis=1)
