@@ -1,9 +1,11 @@
 """A multilayer perceptron quantized by hand: ranges from data, weights per row, two int8 layers.
 
-python examples/mlp_by_hand.py
+python examples/mlp_by_hand.py [--picture mlp_by_hand.png]
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import qkern
@@ -60,18 +62,39 @@ def quantized(weights, sample):
     return lambda x: second(first(qkern.quantize(x, x_scale)))
 
 
-def run(steps=1500):
+def run(steps=1500, picture=None):
     """Top-1 of both networks on points that neither has seen, and the share with the same answer."""
     rng = np.random.default_rng(0)
     (x, labels), (test, truth) = spirals(rng, 600), spirals(rng, 2000)
     weights = train(x, labels, rng, steps)
     w1, b1, w2, b2 = weights
-    float32 = (np.maximum(test @ w1 + b1, 0) @ w2 + b2).argmax(axis=1)
-    int8 = quantized(weights, x)(test).argmax(axis=1)
-    return {"float32": (float32 == truth).mean(), "int8": (int8 == truth).mean(), "same": (float32 == int8).mean()}
+    networks = {"float32": lambda x: np.maximum(x @ w1 + b1, 0) @ w2 + b2, "int8": quantized(weights, x)}
+    answers = {name: network(test).argmax(axis=1) for name, network in networks.items()}
+    if picture is not None:
+        draw(networks, test, truth, picture)
+    shares = {name: (answer == truth).mean() for name, answer in answers.items()}
+    return shares | {"same": (answers["float32"] == answers["int8"]).mean()}
+
+
+def draw(networks, points, truth, path, size=240):
+    """What each network answers over the plane, and the points."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = np.linspace(-1.1, 1.1, size, dtype=np.float32)
+    plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    for axes, (name, network) in zip(figure.subplots(1, 2), networks.items(), strict=True):
+        regions = network(plane).argmax(axis=1).reshape(size, size)
+        axes.imshow(regions, ListedColormap(["#c8d9ee", "#f3d2b8", "#cfe5cf"]), origin="lower", extent=[-1.1, 1.1] * 2)
+        axes.scatter(*points[:600].T, s=4, c=truth[:600], cmap=ListedColormap(["#1d4ed8", "#c2410c", "#15803d"]))
+        axes.set(title=name, xticks=[], yticks=[])
+    figure.savefig(path)
 
 
 if __name__ == "__main__":
-    result = run()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture")
+    result = run(picture=parser.parse_args().picture)
     print(f"top-1: float32 {100 * result['float32']:.1f} %, int8 {100 * result['int8']:.1f} %")
     print(f"same answer: {100 * result['same']:.1f} %")

@@ -11,12 +11,12 @@ namespace qkern::bindings {
 namespace {
 
 // In float64, as TensorFlow Lite has them.
-std::vector<double> fixed_point_multipliers(const py::object& multiplier, Index channels) {
+std::vector<double> fixed_point_multipliers(const py::object& multiplier, Index channels, const std::string& rounding) {
   positive_floats(multiplier, "multiplier", channels);  // the same checks
   const auto doubles = converted<double>(real_numbers(multiplier, "multiplier"));
   std::vector<double> result(doubles.data(), doubles.data() + doubles.size());
   for (const double one : result) {
-    if (one >= 2147483648.0) value_error("multiplier must be below 2**31 with rounding='tflite'");
+    if (one >= 2147483648.0) value_error("multiplier must be below 2**31 with rounding='" + rounding + "'");
   }
   return result;
 }
@@ -31,9 +31,10 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   // A 0-d accumulator has no axis; its parameters are scalars.
   const std::optional<Index> at = shape.empty() ? std::nullopt : std::optional(normalize_axis(axis, shape.size(), "axis"));
   const Index channels = at ? shape[static_cast<std::size_t>(*at)] : -1;
-  const ops::Rounding how = parse_rounding(rounding, {ops::Rounding::HalfEven, ops::Rounding::HalfAway, ops::Rounding::Tflite});
-  const bool fixed_point = how == ops::Rounding::Tflite;
-  std::vector<double> multipliers = fixed_point ? fixed_point_multipliers(multiplier, channels) : std::vector<double>();
+  const ops::Rounding how =
+      parse_rounding(rounding, {ops::Rounding::HalfEven, ops::Rounding::HalfAway, ops::Rounding::Tflite, ops::Rounding::Gemmlowp});
+  const bool fixed_point = how == ops::Rounding::Tflite || how == ops::Rounding::Gemmlowp;
+  std::vector<double> multipliers = fixed_point ? fixed_point_multipliers(multiplier, channels, rounding) : std::vector<double>();
   if (!fixed_point) {
     const auto floats = positive_floats(multiplier, "multiplier", channels);
     multipliers.assign(floats.begin(), floats.end());
@@ -52,7 +53,7 @@ py::object requantize(const py::array& acc, const py::object& multiplier, std::i
   {
     const WithoutGil release;
     const std::vector<float> floats(multipliers.begin(), multipliers.end());  // as they were
-    if (fixed_point) ops::requantize_fixed_point(from, view, multipliers, biases, zero_code, bounds, to, result);
+    if (fixed_point) ops::requantize_fixed_point(from, view, multipliers, biases, zero_code, bounds, to, how, result);
     else if (how == ops::Rounding::HalfAway) ops::requantize_half_away(from, view, floats, biases, zero_code, bounds, to, result);
     else ops::requantize(from, view, floats, biases, zero_code, bounds, to, result);
   }
@@ -97,8 +98,8 @@ Args:
     axis: the axis along which multiplier and bias vary.
     bias: int32, a scalar or one per index of `axis`.
     clamp: (low, high) codes, e.g. of a fused activation; default: the range of `dtype`.
-    rounding: "half_even"; "half_away": ties go away from 0; "tflite": the product in TensorFlow Lite's fixed point, from multipliers
-        of float64 below 2**31.
+    rounding: "half_even"; "half_away": ties go away from 0. In fixed point, from multipliers of float64 below 2**31: "tflite", rounded
+        once, as TensorFlow Lite's fully connected layers do; "gemmlowp", rounded twice, as its convolutions do.
     out: where the result goes; same shape, of `dtype`.
 
 Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");

@@ -11,7 +11,8 @@ inline const char* name_of(ops::Rounding rounding) {
     case ops::Rounding::HalfEven: return "half_even";
     case ops::Rounding::HalfAway: return "half_away";
     case ops::Rounding::Reciprocal: return "reciprocal";
-    default: return "tflite";
+    case ops::Rounding::Tflite: return "tflite";
+    default: return "gemmlowp";
   }
 }
 

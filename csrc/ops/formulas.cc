@@ -102,10 +102,13 @@ void requantize_half_away(const std::int32_t* acc, AxisView view, std::span<cons
 }
 
 void requantize_fixed_point(const std::int32_t* acc, AxisView view, std::span<const double> multiplier, std::span<const std::int32_t> bias,
-                            std::int32_t zero_point, Codes clamp, DType dtype, void* y) {
-  const std::vector<FixedPoint> multipliers(multiplier.begin(), multiplier.end());
-  requantize_by(acc, view, bias, zero_point, clamp, dtype, y,
-                [&](std::int32_t total, std::size_t channel) { return multipliers[channel].times(total); });
+                            std::int32_t zero_point, Codes clamp, DType dtype, Rounding rounding, void* y) {
+  const auto requantize = [&]<class Multiplier>(const std::vector<Multiplier>& multipliers) {
+    requantize_by(acc, view, bias, zero_point, clamp, dtype, y,
+                  [&](std::int32_t total, std::size_t channel) { return multipliers[channel].times(total); });
+  };
+  if (rounding == Rounding::Tflite) requantize(std::vector<RoundedOnce>(multiplier.begin(), multiplier.end()));
+  else requantize(std::vector<RoundedTwice>(multiplier.begin(), multiplier.end()));
 }
 
 }  // namespace qkern::ops

@@ -14,7 +14,7 @@
 
 namespace qkern::ops {
 
-enum class Rounding : std::uint8_t { HalfEven, HalfAway, Reciprocal, Tflite };
+enum class Rounding : std::uint8_t { HalfEven, HalfAway, Reciprocal, Tflite, Gemmlowp };
 
 // Which parameter an element has: the array is [outer, size, inner], contiguous, and the element (o, s, i) has that at
 // o * outer_step + s / block * step + i * inner_step.
@@ -22,7 +22,7 @@ struct ParameterView {
   Index outer, size, inner, block, outer_step, step, inner_step;
 };
 
-// Rounding: not Tflite.
+// Rounding: neither Tflite nor Gemmlowp.
 void quantize_any(const float* x, const ParameterView& view, std::span<const float> scale, std::span<const std::int32_t> zero_point, DType dtype,
                   Rounding rounding, void* y);
 void dequantize_any(const void* q, DType dtype, const ParameterView& view, std::span<const float> scale, std::span<const std::int32_t> zero_point,
@@ -30,7 +30,8 @@ void dequantize_any(const void* q, DType dtype, const ParameterView& view, std::
 
 void requantize_half_away(const std::int32_t* acc, AxisView view, std::span<const float> multiplier, std::span<const std::int32_t> bias,
                           std::int32_t zero_point, Codes clamp, DType dtype, void* y);
+// Rounding: Tflite or Gemmlowp.
 void requantize_fixed_point(const std::int32_t* acc, AxisView view, std::span<const double> multiplier, std::span<const std::int32_t> bias,
-                            std::int32_t zero_point, Codes clamp, DType dtype, void* y);
+                            std::int32_t zero_point, Codes clamp, DType dtype, Rounding rounding, void* y);
 
 }  // namespace qkern::ops

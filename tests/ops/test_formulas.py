@@ -150,12 +150,14 @@ MULTIPLIERS = (1e-12, 2.0**-33, 2.0**-32, 3e-10, 0.25, 0.5 - 2**-34, 1 / 3, 0.99
 SUMS = [0, 1, -1, 2, -2, 3, -3, 127, -128, 2**30, -(2**30), 2**31 - 1, -(2**31), 12345678, -87654321]
 
 
-def test_fixed_point_is_that_of_tensorflow_lite(isa, rng):
+@pytest.mark.parametrize("rounding", ["tflite", "gemmlowp"])
+def test_fixed_point_is_that_of_tensorflow_lite(isa, rng, rounding):
     acc = np.int32([*SUMS, *rng.integers(-(2**31), 2**31, 30), *rng.integers(-3000, 3000, 60)])
     for multiplier, dtype, zero in itertools.product(MULTIPLIERS, (np.int8, np.uint8), (0, 7)):
         limits = np.iinfo(dtype)
-        expected = [min(max(oracle.fixed_point(int(x), multiplier) + zero, limits.min), limits.max) for x in acc]
-        result = qkern.requantize(acc, multiplier, zero, dtype=dtype, rounding="tflite")
+        exact = [oracle.fixed_point(int(x), multiplier, rounding) + zero for x in acc]
+        expected = [min(max(each, limits.min), limits.max) for each in exact]
+        result = qkern.requantize(acc, multiplier, zero, dtype=dtype, rounding=rounding)
         np.testing.assert_array_equal(result, np.array(expected, dtype), strict=True)
 
 
@@ -165,11 +167,17 @@ def test_requantize_along_an_axis(isa, rng):
     total = acc + bias.astype(np.int32)[:, None]
     arguments = {"axis": 1, "bias": bias, "clamp": (-20, 90)}
     planes = zip(multiplier, total.swapaxes(0, 1), strict=True)
-    fixed = [[oracle.fixed_point(int(x), float(m)) for x in plane.ravel()] for m, plane in planes]
-    fixed = np.reshape(fixed, (5, 4, 6)).swapaxes(0, 1)
+    planes = [(float(m), [int(x) for x in plane.ravel()]) for m, plane in planes]
+    fixed = {
+        rounding: np.reshape(
+            [[oracle.fixed_point(x, m, rounding) for x in plane] for m, plane in planes], (5, 4, 6)
+        ).swapaxes(0, 1)
+        for rounding in ("tflite", "gemmlowp")
+    }
+    assert [oracle.fixed_point(833, 0.003, each) for each in fixed] == [2, 3]
     scaled = total.astype(np.float32) * multiplier.astype(np.float32)[:, None]
     away = oracle.half_away(scaled.astype(np.float64))
-    for rounding, expected in (("tflite", fixed), ("half_away", away)):
+    for rounding, expected in (*fixed.items(), ("half_away", away)):
         result = qkern.requantize(acc, multiplier, 3, rounding=rounding, **arguments)
         np.testing.assert_array_equal(result, np.clip(expected + 3, -20, 90).astype(np.int8), strict=True)
     np.testing.assert_array_equal(qkern.requantize(np.int32([1, 3, -1, -3]), 0.5, rounding="half_away"), [1, 2, -1, -2])
@@ -198,6 +206,7 @@ X = np.ones((4, 6), np.float32)
         (lambda: qkern.dequantize(X, 1), TypeError, "q is float32; expected int8"),
         (lambda: qkern.dequantize(np.zeros(4, np.int64), 1), TypeError, "q is int64"),
         (lambda: qkern.requantize(np.int32([1]), 2.0**31, rounding="tflite"), ValueError, "multiplier must be below"),
+        (lambda: qkern.requantize(np.int32([1]), 2.0**31, rounding="gemmlowp"), ValueError, "with rounding='gemmlowp'"),
         (lambda: qkern.requantize(np.int32([1]), -1, rounding="tflite"), ValueError, "multiplier must be finite"),
         (lambda: qkern.requantize(np.int32([1]), 1, rounding="reciprocal"), ValueError, "'reciprocal' is not one"),
     ],

@@ -56,11 +56,19 @@ def dequantize(q, scale, zero_point=0, *, axis=None, block_size=None):
     return (q.astype(np.int64) - zero_point).astype(np.float32) * scale
 
 
-def fixed_point(x, multiplier):
-    """x * multiplier in exact fractions, of a multiplier with 31 significant bits; rounded once, half away from 0."""
+def fixed_point(x, multiplier, rounding="tflite"):
+    """x * multiplier in exact fractions, of a multiplier with 31 significant bits; "tflite": rounded once, half away
+    from 0; "gemmlowp": at 2^-right first, half up, then half away from 0."""
     mantissa, exponent = math.frexp(multiplier)
     significand = math.floor(Fraction(mantissa) * 2**31 + Fraction(1, 2))
+    if significand == 2**31:
+        significand, exponent = 2**30, exponent + 1
     if exponent < -31:
         return 0
-    magnitude = math.floor(Fraction(abs(x) * significand) / Fraction(2) ** (31 - exponent) + Fraction(1, 2))
-    return magnitude if x > 0 else -magnitude
+    left, right = max(exponent, 0), max(-exponent, 0)
+    if rounding == "tflite":
+        exact = Fraction(x * significand) / Fraction(2) ** (31 - exponent)
+    else:
+        exact = Fraction(math.floor(Fraction(x * 2**left * significand, 2**31) + Fraction(1, 2)), 2**right)
+    magnitude = math.floor(abs(exact) + Fraction(1, 2))
+    return magnitude if exact > 0 else -magnitude
