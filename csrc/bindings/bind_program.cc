@@ -1,10 +1,9 @@
-#include "program/program.h"
+#include "bindings/program.h"
 
 #include <pybind11/stl.h>
 
 #include <array>
 
-#include "bindings/gil.h"
 #include "bindings/native_call.h"
 #include "program/plan.h"
 
@@ -36,13 +35,13 @@ program::Finish native_finish(const std::optional<NativeAddition>& add, const st
   return finish;
 }
 
-namespace {
+std::int64_t* times_of(const Program& program, const std::optional<py::array_t<std::int64_t>>& times) {
+  if (!times) return nullptr;
+  if (times->size() <= static_cast<py::ssize_t>(program.steps.size())) value_error("times has to have one number more than there are steps");
+  return const_cast<py::array_t<std::int64_t>&>(*times).mutable_data();
+}
 
-// A program, and the arrays of its constants.
-struct Program : OnlyConstructed {
-  program::Program steps;
-  std::vector<py::array> constants;
-};
+namespace {
 
 program::Place place_of(const py::handle& given, std::vector<py::array>& constants) {
   program::Place place;
@@ -98,11 +97,7 @@ class Addresses {
 
 void run(const Program& program, const py::array& arena, const py::list& arrays, const std::optional<py::array_t<std::int64_t>>& times) {
   Addresses addresses(program, arrays);
-  std::int64_t* clock = nullptr;
-  if (times) {
-    if (times->size() != static_cast<py::ssize_t>(program.steps.size()) + 1) value_error("times has to have one number more than there are steps");
-    clock = const_cast<py::array_t<std::int64_t>&>(*times).mutable_data();
-  }
+  std::int64_t* const clock = times_of(program, times);
   auto* memory = reinterpret_cast<unsigned char*>(py::detail::array_proxy(arena.ptr())->data);
   const WithoutGil release;
   program.steps.run(memory, addresses.data(), clock);
@@ -154,7 +149,7 @@ reads or writes any memory.)")
 Args:
     arena: uint8, of the size that the places need, aligned to 64 bytes.
     arrays: contiguous arrays of the run; those that are results are written.
-    times: int64 (steps + 1,), C-contiguous, becomes the nanoseconds of a clock before the first step and after each.)")
+    times: int64, at least steps + 1 of them, C-contiguous: nanoseconds of a clock before the first step and after each.)")
       .def("run_samples", &run_samples, py::arg("count"), py::arg("arena_bytes"), py::arg("arrays"), py::arg("strides"),
            R"(Runs the steps for every sample; threads share the samples.
 

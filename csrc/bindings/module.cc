@@ -20,6 +20,7 @@ void bind_histogram(pybind11::module_& m);
 void bind_column_sums(pybind11::module_& m);
 void bind_memory(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
+void bind_fixed_program(pybind11::module_& m);
 }  // namespace qkern::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -51,4 +52,5 @@ PYBIND11_MODULE(_core, m) {
   bind_column_sums(m);
   bind_memory(m);
   bind_program(m);
+  bind_fixed_program(m);
 }

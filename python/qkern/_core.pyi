@@ -14,6 +14,7 @@ Int64s = NDArray[np.int64]
 Padding = int | Sequence[int] | Sequence[tuple[int, int]] | Literal["same", "valid"]
 Ints = int | Sequence[int]
 Layout = Literal["NCHW", "NHWC"]
+Addition = tuple[Array, float, int, float, int, tuple[int, int] | None]
 
 __version__: str
 
@@ -174,12 +175,7 @@ class QLinear(_Packed):
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
     def _fused(
-        self,
-        x: Array,
-        *,
-        add: tuple[Array, float, int, float, int, tuple[int, int] | None] | None = None,
-        table: Array | None = None,
-        out: Array | None = None,
+        self, x: Array, *, add: Addition | None = None, table: Array | None = None, out: Array | None = None
     ) -> Array: ...
     @property
     def weight_shape(self) -> tuple[int, int]: ...
@@ -216,7 +212,7 @@ class QConv(_Packed):
         x: Array | Floats,
         *,
         quantize: tuple[float, int, DTypeLike] | None = None,
-        add: tuple[Array, float, int, float, int, tuple[int, int] | None] | None = None,
+        add: Addition | None = None,
         table: Array | None = None,
         out: Array | None = None,
     ) -> Array: ...
@@ -389,5 +385,16 @@ class Program:
     def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: Int64s | None = None) -> None: ...
     def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Sizes) -> None: ...
     def __len__(self) -> int: ...
+
+@final
+class FixedProgram:
+    def __init__(
+        self,
+        program: Program,
+        arena_bytes: int,
+        inputs: Sequence[tuple[str, np.dtype[Any], Sizes, int]],
+        results: Sequence[tuple[np.dtype[Any], Sizes, int]],
+    ) -> None: ...
+    def run(self, feeds: object, threads: int = 0, times: Int64s | None = None) -> list[Array] | None: ...
 
 def place(sizes: Int64s, firsts: Int64s, lasts: Int64s, alignment: int) -> tuple[Int64s, int]: ...

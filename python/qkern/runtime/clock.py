@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..program import Form
 
@@ -16,12 +17,17 @@ __all__ = ["Clock"]
 @dataclass(eq=False)
 class Clock:
     """`seconds`: of each step by its number; `forms`: by slot, of the array there or of those in a list; `computed_in`:
-    of a step that is a part of another one's call, that step, whose time has it."""
+    of a step that is a part of another one's call, that step, whose time has it; `times`: nanoseconds, for a program
+    that C++ runs as a whole to write."""
 
     seconds: list[float]
     forms: dict[int, tuple[Form, ...]] = field(default_factory=dict)
     computed_in: dict[int, int] = field(default_factory=dict)
+    times: NDArray[np.int64] = field(init=False)
     _later: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.times = np.empty(len(self.seconds) + 1, np.int64)
 
     def later(self, write: Callable[[], None]) -> None:
         """`write`, which notes something here, is called when the run is over: it would count as a part of it."""

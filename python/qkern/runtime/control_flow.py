@@ -103,7 +103,8 @@ class _Body:
                 axes = "" if rank is None else f" with {rank} axes"
                 raise ValueError(f"{name!r} of its body gets {array.dtype}{list(array.shape)}, not {dtype}{axes}")
             feeds[name] = array
-        return self.executor.run(feeds)
+        results = self.executor.again(feeds)
+        return self.executor.run(feeds) if results is None else results
 
     def number(self, index: int, value: int | bool) -> NDArray[Any]:
         """`value` as the input at `index` takes it: with no axes, or some of size 1."""

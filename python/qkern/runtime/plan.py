@@ -8,10 +8,10 @@ Neighbouring steps that C++ has become one `_core.Program`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,13 @@ from ..program import Concatenate, Form
 from .clock import Clock
 from .concats import Written, written_in_place
 from .joins import Join, joins
+from .native_steps import NativeSteps, Place
 from .program import Program, error_of
 
 __all__ = ["Plan", "Segment"]
 
 _ALIGNMENT = 64
 _SIZES = frozenset({1, 2, 4, 8})  # of the elements that C++ moves
-
-# Of a native step: a byte of the arena, an array of the run (its index, and a byte of it), or a constant.
-_Place: TypeAlias = "int | tuple[int, int] | NDArray[Any]"
 
 
 @dataclass(frozen=True)
@@ -66,31 +64,6 @@ class _Life:
     size: int
 
 
-@dataclass(eq=False)
-class _Native:
-    """Neighbouring native steps, by their numbers; `externs` are the slots of the arrays that a run hands over."""
-
-    numbers: list[int] = field(default_factory=list)
-    steps: list[tuple[_core.NativeCall, list[_Place], _Place]] = field(default_factory=list)
-    externs: dict[int, int] = field(default_factory=dict)
-    program: _core.Program | None = None
-
-    def run(self, arrays: Sequence[Any], arena: NDArray[np.uint8], clock: Clock | None) -> None:
-        """Runs the steps; `clock` gets what each took."""
-        assert self.program is not None
-        handed = [arrays[index] for index in self.externs]
-        if clock is None:
-            self.program.run(arena, handed)
-            return
-        times = np.empty(len(self.numbers) + 1, np.int64)
-        self.program.run(arena, handed, times)
-        clock.later(partial(self._read, times, clock))
-
-    def _read(self, times: NDArray[np.int64], clock: Clock) -> None:
-        for number, nanoseconds in zip(self.numbers, np.diff(times).tolist(), strict=True):
-            clock.seconds[number] = nanoseconds * 1e-9
-
-
 class Plan:
     """How `segment` runs on operands of `forms` (by slot). Not for two threads at a time: it has one arena."""
 
@@ -122,6 +95,7 @@ class Plan:
         self.items = self._items()
         self._views = self._arena_views()
         self._copies = self._shared_outputs()
+        self.fixed = self._fixed_program()
 
     @property
     def is_one_program(self) -> bool:
@@ -130,7 +104,7 @@ class Plan:
         parts = {index: self._part(index) for index in self._segment.leaves}
         return (
             len(self.items) == 1
-            and isinstance(self.items[0], _Native)
+            and isinstance(self.items[0], NativeSteps)
             and not self._copies
             and all(part.root in made and part.start == 0 for part in parts.values())
             and all(self._forms[index].size == self._forms[part.root].size for index, part in parts.items())
@@ -140,10 +114,17 @@ class Plan:
         """Of a plan that `is_one_program`: slots that are another one in another shape, that one, and the shape."""
         return [(index, self._part(index).root, self._forms[index].shape) for index in self._parts_leaving]
 
+    def timed(self, clock: Clock) -> None:
+        """Notes what a run of `fixed` has left in `clock.times`."""
+        (item,) = self.items
+        assert isinstance(item, NativeSteps)
+        item.read(clock.times, clock)
+        self._tell_forms(clock)
+
     def run_samples(self, arrays: Sequence[Any], count: int) -> None:
         """Runs a plan that `is_one_program` for each of `count` samples, which lie one after the other in `arrays`."""
         (item,) = self.items
-        assert isinstance(item, _Native)
+        assert isinstance(item, NativeSteps)
         assert item.program is not None
         strides = [self._forms[index].nbytes for index in item.externs]
         item.program.run_samples(count, self._arena.nbytes, [arrays[index] for index in item.externs], strides)
@@ -155,7 +136,7 @@ class Plan:
         for index, view in self._views:
             arrays[index] = view
         for item in self.items:
-            if isinstance(item, _Native):
+            if isinstance(item, NativeSteps):
                 item.run(arrays, self._arena, clock)
                 continue
             start = perf_counter()
@@ -279,9 +260,9 @@ class Plan:
         offsets, size = _core.place(sizes, firsts, lasts, _ALIGNMENT)
         return dict(zip(lives, offsets.tolist(), strict=True)), size
 
-    def _items(self) -> list[_Native | int]:
+    def _items(self) -> list[NativeSteps | int]:
         """Native steps in groups, and the numbers of the others."""
-        items: list[_Native | int] = []
+        items: list[NativeSteps | int] = []
         for number in self._segment.numbers:
             writes = self._program.writes[number]
             if number in self._joined or any(self._is_part(i) and i not in self._written for i in writes):
@@ -290,19 +271,19 @@ class Plan:
             if native is None:
                 items.append(number)
                 continue
-            if not items or not isinstance(items[-1], _Native):
-                items.append(_Native())
+            if not items or not isinstance(items[-1], NativeSteps):
+                items.append(NativeSteps())
             group = items[-1]
-            assert isinstance(group, _Native)
+            assert isinstance(group, NativeSteps)
             operands = [self._place(index, group) for index in self._reads[number]]
             group.numbers.append(self._timed_as[number])
             group.steps.append((native, operands, self._place(self._program.writes[number][0], group)))
         for item in items:
-            if isinstance(item, _Native):
+            if isinstance(item, NativeSteps):
                 item.program = _core.Program(item.steps)
         return items
 
-    def _place(self, index: int, group: _Native) -> _Place:
+    def _place(self, index: int, group: NativeSteps) -> Place:
         part = self._part(index)
         constant = self._program.constants[part.root]
         if constant is not None:
@@ -343,6 +324,30 @@ class Plan:
                     copies.add(index)
                 taken.add(root)
         return copies
+
+    def _fixed_program(self) -> _core.FixedProgram | None:
+        """Where the plan is all of the program, and C++ runs all of that."""
+        program, segment = self._program, self._segment
+        inputs, outputs = dict(program.inputs), program.outputs
+        if len(segment.numbers) < len(program.steps) or segment.leaves != set(outputs) or not self.is_one_program:
+            return None
+        (item,) = self.items
+        assert isinstance(item, NativeSteps)
+        roots = [self._part(index).root for index in outputs]
+        if (
+            item.program is None
+            or len(outputs) > len(segment.leaves)
+            or {*inputs.values(), *roots} != set(item.externs)
+        ):
+            return None
+        fed = [(name, self._forms[index], item.externs[index]) for name, index in inputs.items()]
+        made = [(self._forms[index], item.externs[root]) for index, root in zip(outputs, roots, strict=True)]
+        return _core.FixedProgram(
+            item.program,
+            self._arena.nbytes,
+            [(name, form.dtype, form.shape, external) for name, form, external in fed],
+            [(form.dtype, form.shape, external) for form, external in made],
+        )
 
     # --- running ----------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from ..profiling import FOREIGN, Array, Layer, Limits, Measured, Profile
 from ..profiling.limits import LoopTimer, measure_bandwidth
 from ..program import Call, Convolution, Form, Step
 from .clock import Clock
-from .executor import Executor
 from .program import Program
 
 __all__ = ["profiled"]
@@ -25,15 +24,18 @@ _Progress: TypeAlias = "Callable[[int, int | None], object]"
 
 
 def profiled(
-    executor: Executor, feeds: Mapping[str, Any], seconds: float, progress: _Progress | None = None
+    program: Program,
+    feeds: Mapping[str, Any],
+    run: Callable[[Clock], object],
+    seconds: float,
+    progress: _Progress | None = None,
 ) -> Profile:
-    """Runs the program on `feeds` for about `seconds`, three times or more; `progress` is told of each time."""
-    program = executor.program
+    """Calls `run`, which runs the program on `feeds`, for some `seconds`, three times or more, and tells `progress`."""
     bandwidth = measure_bandwidth()
     least = _LEAST_RUNS
     for _ in range(_WARM_UPS):
         start = time.perf_counter()
-        executor.run(feeds)
+        run(Clock([0.0] * len(program.steps)))
         if 0 < seconds < time.perf_counter() - start:
             least = _LEAST_SLOW_RUNS
             break
@@ -50,7 +52,7 @@ def profiled(
             if constant is not None:
                 clock.note(index, constant)
         start = time.perf_counter()
-        executor.run(feeds, clock)
+        run(clock)
         totals.append(time.perf_counter() - start)
         clock.stop()
         rounds.append(clock.seconds)

@@ -17,6 +17,7 @@ from ..fusion.clean import complete_shapes
 from ..model_file import Folder, ModelSource, fix_defaults, load_model
 from ..program import Algorithm, Step
 from .builder import Builder
+from .clock import Clock
 from .executor import Executor
 from .foreign_nodes import Fallback
 from .interpreter import Tap, interpret
@@ -131,7 +132,9 @@ class Session:
         for name in output_names or ():
             if name not in known:
                 raise ValueError(f"the model has no output {name!r}; its outputs are {', '.join(map(repr, known))}")
-        results = self._run(feeds, None)
+        results = self._executor.again(feeds, self._threads)
+        if results is None:
+            results = self._run(feeds)
         return results if output_names is None else [results[known.index(name)] for name in output_names]
 
     def profile(
@@ -152,24 +155,29 @@ class Session:
         if fed := self._defaults.intersection(feeds):
             return self._feeding(fed).profile(feeds, seconds=seconds, progress=progress)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
+
+        def run(clock: Clock) -> None:
+            if self._executor.again(feeds, self._threads, clock) is None:
+                self._run(feeds, clock)
+
         with _limited_to(self._threads):
-            return profiled(self._executor, arrays, seconds, progress)
+            return profiled(self._program, arrays, run, seconds, progress)
 
     def observe(self, feeds: Mapping[str, Any], tap: Tap) -> None:
         """Runs `feeds` and calls `tap(name, array)` for every observed value. The array is valid during the call; it
         has the value's order of axes but may be a view of one that is stored in another."""
-        self._run(feeds, tap)
+        if fed := self._defaults.intersection(feeds):
+            return self._feeding(fed).observe(feeds, tap)
+        arrays = checked_feeds(feeds, self._specs, self._defaults)
+        with _limited_to(self._threads), np.errstate(all="ignore"):  # ONNX defines what infinities and NaN give
+            interpret(self._program, arrays, tap)
 
-    def _run(self, feeds: Mapping[str, Any], tap: Tap | None) -> list[NDArray[Any]]:
-        fed = self._defaults.intersection(feeds)
-        if fed:
-            return self._feeding(fed)._run(feeds, tap)
+    def _run(self, feeds: Mapping[str, Any], clock: Clock | None = None) -> list[NDArray[Any]]:
+        if fed := self._defaults.intersection(feeds):
+            return self._feeding(fed)._run(feeds, clock)
         arrays = checked_feeds(feeds, self._specs, self._defaults)
         with _limited_to(self._threads):
-            if tap is None:
-                return self._executor.run(arrays)
-            with np.errstate(all="ignore"):  # ONNX defines what infinities and NaN give
-                return interpret(self._program, arrays, tap)
+            return self._executor.run(arrays, clock)
 
     def _feeding(self, names: frozenset[str]) -> Session:
         """The session of this model in which the defaults in `names` are inputs; the latest one is kept."""
