@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from .conversion.demand import Demand, meet
 from .conversion.exclusions import Exclusions
 from .conversion.network import Network
 from .conversion.stages import Stages
+from .conversion.weight_formats import EIGHT_BITS, check_weights
 from .model_file import Folder, ModelSource, save_model
 from .report.analysis import measure_layers
 from .report.compare import compare
@@ -110,6 +111,7 @@ def quantize_model(
     exclude: Collection[str] = (),
     *,
     effort: str | None = None,
+    weights: str | Mapping[str, str] = EIGHT_BITS,
     table: CalibrationTable | str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     budget: float | None = None,
@@ -144,6 +146,9 @@ def quantize_model(
     of these is kept only where it brings the outputs nearer to the float ones, on samples it was not fitted to;
     `report.corrections` says what it did. They need up to 128 of the samples again and again: these are kept in memory
     (256 MB at most). None is "balanced" where there is data, "fast" where there is a table only.
+    `weights`: "int8", or one of the formats of 4 bits (docs/codebooks.md): "codebook4" (16 levels per layer by k-means;
+    "codebook4_per_channel": per output channel), "nf4", "pow2", "apot" and "int4"; or a mapping from node names,
+    operator types and "default" to these.
     `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
     run at all, which leaves the effort "fast" and no budget.
     `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
@@ -171,6 +176,7 @@ def quantize_model(
         effort = "balanced" if data is not None else "fast"
     demand = Demand.of(budget, max_drop, metric)
     _check_effort(effort, data, table, demand)
+    check_weights(weights)
     execution = Execution(num_threads, fallback)
     preset = get_target(target)
     if saturation_safe is not None:
@@ -178,7 +184,14 @@ def quantize_model(
         if saturation_safe and not preset.safe_weights:
             raise ValueError(f"saturation_safe: the weights of target {preset.name!r} aren't symmetric int8")
     stages = Stages(
-        model, exclude, target=preset, method=method, samples=samples, execution=execution, external_data=external_data
+        model,
+        exclude,
+        target=preset,
+        method=method,
+        weights=weights,
+        samples=samples,
+        execution=execution,
+        external_data=external_data,
     )
     kept = KeptSamples.of(stages.sampling, _KEPT if effort != "fast" or demand is not None else _REPORTED)
     if data is None:
@@ -208,6 +221,7 @@ def quantize_model(
             execution=execution,
             stage=stage,
             count=stages.sampling.count,
+            formats=stages.formats,
         )
         quantized, report, found, chosen = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.network, refined.equalized
@@ -236,7 +250,7 @@ def quantize_model(
         quantized,
         report,
         found,
-        stages.fused,
+        stages.names.fused,
         stages.target,
         chosen,
         reached,

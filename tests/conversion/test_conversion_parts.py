@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qkern.conversion.constants import layer_constants, quantize_constant
+from qkern.conversion.codes import quantize_constant
+from qkern.conversion.constants import layer_constants
 from qkern.conversion.groups import ValueGroups
 from qkern.conversion.ranges import is_redundant, union
 from qkern.scheme import QuantParams, Scheme, quant_params

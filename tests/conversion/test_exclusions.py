@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import qkern
 from onnx import TensorProto, helper, numpy_helper
-from qkern.conversion.exclusions import Exclusions, fuse_excluding
+from qkern.conversion.exclusions import Exclusions, fused_exclusions
+from qkern.conversion.fused_names import FusedNames
 from qkern.conversion.plan import make_plan
 
 RNG = np.random.default_rng(12)
@@ -110,7 +111,7 @@ def test_reasons_go_along():
     from qkern.model_file import load_model
 
     graph = load_model(network())
-    _, excluded = fuse_excluding(graph, ["/fc/Add"])
+    excluded = fused_exclusions(FusedNames(graph), ["/fc/Add"])
     both = excluded.also(["/body/Conv"]).also(Exclusions({"/fc/MatMul": "another"}, {"/stem/Conv": "too wide"}))
     plan = make_plan(graph, both)
     reasons = {node.name: reason for node, reason in plan.float_reasons.items()}

@@ -1,4 +1,5 @@
-"""Models of opsets below 13 mean what they meant: as ONNX Runtime runs them, or as the old definition says."""
+"""Models of opsets below 13 mean what they meant: as ONNX Runtime runs them, or as the old definition says. Those of
+opsets below 21 too, where they get weights of 4 bits."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import qkern
 from onnx import helper, numpy_helper
+from qkern.fusion.opset import raise_opset
 from qkern.fusion.opset_adapters import ADAPTERS
 
-# What the schemas changed up to opset 13 in a way that changes what a node of the older opset says: (operator, first
+REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+# What the schemas changed up to opset 21 in a way that changes what a node of the older opset says: (operator, first
 # opset with the change). `consumed_inputs`, which said what may be overwritten, went at 6.
 CHANGED = {
     **dict.fromkeys([(op, 7) for op in ("Add", "Div", "Mul", "Pow", "Sub")], "broadcast, axis"),
@@ -47,6 +51,13 @@ CHANGED = {
     ("TopK", 10): "k became an input",
     ("Upsample", 7): "height_scale and width_scale became scales",
     ("Upsample", 9): "scales became an input",
+    ("BatchNormalization", 14): "training got an attribute",
+    ("DFT", 20): "axis became an input",
+    ("GridSample", 20): "modes were named for two axes",
+    ("GroupNormalization", 21): "scale and bias were per group",
+    **dict.fromkeys([(f"Reduce{kind}", 18) for kind in REDUCTIONS], "axes became an input"),
+    ("RoiAlign", 16): "the default was output_half_pixel",
+    ("Split", 18): "equal parts got an attribute",
 }
 # The meaning changed, the signature didn't: the slope of PRelu was one per channel; Upsample and Scatter went.
 UNSAID = {("PRelu", 7), ("Upsample", 10), ("Scatter", 13)}
@@ -55,6 +66,9 @@ ADDED = {
     ("ArgMax", 12), ("ArgMin", 12), ("AveragePool", 7), ("AveragePool", 10), ("Constant", 11), ("Constant", 12),
     ("DepthToSpace", 11), ("DequantizeLinear", 13), ("GatherND", 12), ("Gemm", 11), ("MaxPool", 8), ("MaxPool", 10),
     ("QuantizeLinear", 13), ("Resize", 13), ("TopK", 11),
+    ("AveragePool", 19), ("Cast", 19), ("CastLike", 19), ("DequantizeLinear", 21), ("GRU", 14), ("LSTM", 14),
+    ("LpPool", 18), ("OptionalHasElement", 18), ("Pad", 18), ("QuantizeLinear", 19), ("QuantizeLinear", 21),
+    ("RNN", 14), ("Reshape", 14), ("Resize", 18), ("ScatterElements", 16), ("ScatterND", 16), ("Shape", 15),
 }  # fmt: skip
 
 
@@ -71,7 +85,7 @@ def signature(schema: Any) -> tuple[list[Any], dict[str, Any]]:
 def test_every_change_of_a_signature_is_known():
     history: dict[str, list[Any]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
-        if schema.domain == "" and schema.since_version <= 13:
+        if schema.domain == "" and schema.since_version <= 21:
             history.setdefault(schema.name, []).append(schema)
     changed = set()
     for name, schemas in history.items():
@@ -175,6 +189,50 @@ def test_as_onnxruntime_runs_the_old_opset(onnxruntime_session, name):
     for fed in {1, given if op in ("Resize", "Scan") else 1}:
         model, feeds = model_of(op, opset, inputs, outputs[0] if outputs else 1, fed, attributes)
         equal(qkern.Session(model).run(None, feeds), onnxruntime_session(model).run(None, feeds))
+
+
+def grid() -> np.ndarray:
+    return np.ascontiguousarray(np.stack(np.broadcast_arrays(*np.ogrid[-1.1:1.1:5j, -1.1:1.1:4j]), -1), np.float32)[
+        None
+    ]
+
+
+REGIONS = [X, np.float32([[0.5, 0.5, 4.2, 3.7]]), i64(1)]
+# Of opsets 13 to 20: operator, opset, inputs (the first is fed), attributes, outputs
+LATER: dict[str, tuple[Any, ...]] = {
+    **{f"Reduce{each}": (f"Reduce{each}", 13, [np.abs(X)], {"axes": [1, -1], "keepdims": 0}) for each in REDUCTIONS},
+    "ReduceMean-all": ("ReduceMean", 17, [X], {}),
+    "BatchNormalization-13": ("BatchNormalization", 13, [X, *np.abs(f32(4, 4)) + 0.5], {}),
+    "DFT": ("DFT", 17, [f32(2, 6, 4, 1)], {"axis": 2}),
+    "DFT-default": ("DFT", 17, [f32(2, 6, 1)], {}),
+    "GridSample": ("GridSample", 16, [X[:1], grid()], {}),
+    "GridSample-cubic": ("GridSample", 17, [X[:1], grid()], {"mode": "bicubic", "align_corners": 1}),
+    "RoiAlign": ("RoiAlign", 13, REGIONS, {"output_height": 2, "output_width": 2}),
+    "Split": ("Split", 13, [X], {"axis": 1}, 2),
+    "Split-lengths": ("Split", 13, [X, i64(1, 3)], {"axis": 1}, 2),
+    "Pad": ("Pad", 13, [X, i64(0, 0, 1, 0, 0, 0, 0, 2)], {}),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_raised_to_21_as_onnxruntime_runs_the_old_opset(onnxruntime_session, name):
+    op, opset, inputs, attributes, *outputs = LATER[name]
+    model, feeds = model_of(op, opset, inputs, outputs[0] if outputs else 1, 1, attributes)
+    model.ir_version = 10
+    raised = ir.from_proto(model)
+    raise_opset(raised, 21)
+    assert (raised.opset_imports[""], [node.name for node in raised.graph]) == (21, ["old"])
+    equal(onnxruntime_session(ir.to_proto(raised)).run(None, feeds), onnxruntime_session(model).run(None, feeds))
+
+
+def test_groups_and_training_have_no_place_in_21():
+    for op, opset, inputs, outputs, word in (
+        ("GroupNormalization", 18, [X, CHANNEL[:2], CHANNEL[:2]], 1, "per group"),
+        ("BatchNormalization", 13, [X, *PARAMETERS], 3, "trains"),
+    ):
+        model, _ = model_of(op, opset, inputs, outputs, 1, {"num_groups": 2} if op[0] == "G" else {})
+        with pytest.raises(ValueError, match=rf"node old \({op} of opset {opset}\).*{word}"):
+            raise_opset(ir.from_proto(model), 21)
 
 
 CHANNEL = f32(4)

@@ -16,5 +16,6 @@ LEVELS = [-96, -80, -64, -48, -32, -24, -16, -8, 0, 8, 16, 24, 32, 48, 64, 80]
 
 
 def additive_powers_of_two(problem: Problem) -> tuple[Levels, Floats]:
-    levels = table(LEVELS, problem)
+    # All are multiples of 8: half of each is the same table at twice the scale.
+    levels = table([level // 2 for level in LEVELS] if problem.largest < 96 else LEVELS, problem)
     return levels, best_scales(problem, levels)

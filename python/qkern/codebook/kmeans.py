@@ -27,7 +27,7 @@ BINS = 512
 
 def kmeans(problem: Problem) -> tuple[Levels, Floats]:
     """From scales by the largest value and from scales by the mean square, the better end."""
-    covering = problem.covering(127)
+    covering = problem.covering(min(127, problem.largest))
     found = [_in_turn(problem, covering)]
     if problem.tables < len(covering):
         found.append(_in_turn(problem, _by_mean_square(problem, covering)))
@@ -73,11 +73,13 @@ def _levels(problem: Problem, scale: Floats) -> Levels:
             for power in (1.0, v, v * v)
         ]
     )
-    return np.stack([_chosen(moments[:, table], problem.count) for table in range(problem.tables)])
+    tables = range(problem.tables)
+    return np.stack([_chosen(moments[:, table], problem.count, problem.largest) for table in tables])
 
 
-def _chosen(moments: Doubles, count: int) -> Levels:
-    """The `count` of all candidates with the least error. moments: [3, BINS], sums of weight, weight v, weight v².
+def _chosen(moments: Doubles, count: int, largest: int = 128) -> Levels:
+    """The `count` of all candidates up to `largest` with the least error. moments: [3, BINS], sums of weight, weight v,
+    weight v².
 
     With zero(x), one(x), two(x) the sums over 2 v <= x, what lies between the levels i < j, each value with the nearer
     one, has the error own(j) - own(i) + (j - i) (2 one(i + j) - (i + j) zero(i + j)), where
@@ -91,8 +93,8 @@ def _chosen(moments: Doubles, count: int) -> Levels:
     at_middle = 2 * sums[1, 1:] - np.arange(-256, 256) * sums[0, 1:]
     # between[j, i]: the middles of level 127 end at 2 v <= 254.
     between = own[:, None] - own + (level[:, None] - level) * sliding_window_view(at_middle[:-1], 256)
-    between[level[:, None] <= level] = np.inf
-    total, came_from = own, []
+    between[(level[:, None] <= level) | (np.abs(level[:, None]) > largest)] = np.inf
+    total, came_from = np.where(np.abs(level) > largest, np.inf, own), []
     for _ in range(count - 1):
         ways = between + total
         came_from.append(ways.argmin(axis=1))

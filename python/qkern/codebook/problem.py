@@ -22,7 +22,8 @@ class Problem:
     """Find levels and scales with the least sum of `weights * (values - levels[code] * scale)²`.
 
     `values` float32 [scales, n]; `weights` float64, broadcasts against it; `table` which table each value has,
-    broadcasts too; `tables` their number, `count` the levels of one.
+    broadcasts too; `tables` their number, `count` the levels of one. No level of a magnitude above
+    `largest` is used: 64 keeps any two neighbours from saturating AVX2's int8 instruction.
     """
 
     values: Floats
@@ -30,6 +31,7 @@ class Problem:
     table: NDArray[np.intp]
     tables: int
     count: int
+    largest: int = 128
 
     def covering(self, largest: float) -> Floats:
         """Scales with which `largest` reaches the largest magnitude of each row; 1 for a row of zeros."""

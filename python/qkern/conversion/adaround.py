@@ -11,7 +11,8 @@ column at a time for all rows together: with the others held, a code's best valu
 
 Every step lowers the objective or leaves it, so the result is never worse than rounding to nearest; it ends where no
 single code can change for the better, or after `_MOST_SWEEPS`. Codes that have to be safe from saturation
-(saturation.py) start so, and each stays within what its neighbours leave it.
+(saturation.py) start so, and each stays within what its neighbours leave it. Codes of 4 bits go to the nearest level of
+their table instead of the nearest integer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import Scheme
+from .levels import nearest_of
 from .plan import Layer
 from .saturation import LARGEST_SUM
 from .weights import QuantizedWeight, rescaled
@@ -57,9 +59,11 @@ def round_weights(
         covariance = moments[name].covariance
         for group in range(len(codes)):
             real = rows.rows[group].astype(np.float64)
-            order = rows.order if safe else None
+            levels = before.levels
+            order = rows.order if safe and levels is None else None  # any two levels that may be used are safe
             start = rows.of(before.codes)[group].astype(np.float64)
-            codes[group] = round_rows(real, scales[group], covariance[group], scheme.limits, start, order)
+            tables = None if levels is None else levels.of_group(group, len(codes))
+            codes[group] = round_rows(real, scales[group], covariance[group], scheme.limits, start, order, tables)
         rounded[name] = rescaled(before, before.params.scale, rows.restore(codes).astype(before.codes.dtype))
         if progress is not None:
             progress(name)
@@ -73,9 +77,11 @@ def round_rows(
     limits: tuple[int, int],
     start: NDArray[np.float64],
     order: NDArray[np.intp] | None = None,
+    tables: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float64]:
     """Codes for `rows`, float64 [rows, size] both, with `scales` [rows] and `covariance` [size, size], lowered from
-    `start`. With `order`, in which neighbours are side by side, those of a safe `start` stay safe from saturation."""
+    `start`. With `order`, in which neighbours are side by side, those of a safe `start` stay safe from saturation. With
+    `tables`, int8 [1 or rows, levels], codes are levels."""
     size = len(covariance)
     variance = np.maximum(np.diag(covariance), 0)  # of a constant, rounding may have left it below
     matrix = covariance.copy()
@@ -95,8 +101,11 @@ def round_rows(
         moved = 0
         for j in order:
             wanted = codes[:, j] - gradient[:, j] / (columns[j, j] * scales)
-            lowest, highest = limits if not beside[j] else _room(codes[:, beside[j]], limits)
-            best = np.clip(np.rint(wanted), lowest, highest)
+            if tables is None:
+                lowest, highest = limits if not beside[j] else _room(codes[:, beside[j]], limits)
+                best = np.clip(np.rint(wanted), lowest, highest)
+            else:
+                best = nearest_of(tables, wanted[:, None])[:, 0].astype(np.float64)
             changed = np.flatnonzero(best != codes[:, j])
             # A code changes where that lowers the objective by more than rounding errors are worth.
             delta = (best - codes[:, j])[changed] * scales[changed]

@@ -1,4 +1,4 @@
-"""Constants in 8 bits, biases in int32.
+"""Constants of a layer: weights in 8 bits, biases in int32.
 
     weight: q = saturate(round_half_even(w / scale) + zero_point)            scale from w's own extremes
     bias:   q = round_half_even(b / (x_scale * weight_scale))                so that it adds to the accumulator
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import QuantParams, Scheme, weight_params
+from .codes import quantize_constant
+from .weights import QuantizedWeight
 
-__all__ = ["LayerConstants", "layer_constants", "quantize_constant"]
+__all__ = ["LayerConstants", "layer_constants"]
 
 _LARGEST_BIAS = float(2**30)
 _SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny)
@@ -37,16 +39,6 @@ class LayerConstants:
     raised: int
 
 
-def quantize_constant(array: NDArray[Any], params: QuantParams, limits: tuple[int, int]) -> NDArray[Any]:
-    """`array` (float32) in codes of `params`, saturated to `limits`; float32 arithmetic, as QuantizeLinear's."""
-    scale, zero_point = params.scale, params.zero_point.astype(np.int64)
-    if params.axis is not None:
-        shape = [-1 if axis == params.axis else 1 for axis in range(array.ndim)]
-        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-    codes = np.rint(array / scale).astype(np.float64) + zero_point
-    return np.asarray(np.clip(codes, *limits).astype(params.dtype))
-
-
 def layer_constants(
     weight: NDArray[np.float32] | QuantParams,
     bias: NDArray[np.float32] | None,
@@ -54,31 +46,32 @@ def layer_constants(
     *,
     axis: int | None,
     x_scale: NDArray[np.float32],
-    rounded: tuple[NDArray[Any], QuantParams] | None = None,
+    rounded: QuantizedWeight | None = None,
 ) -> LayerConstants:
     """Weight and bias of one layer as integers.
 
     `weight`: float32 with output channels along `axis` (None: one scale for all), or the parameters of a weight that is
-    no constant. `bias`: one number per output channel, or one for all. `rounded`: codes and parameters that a
-    correction chose for the weight, taken as they are but for channels whose scale has to be raised. Raises ValueError
-    where x_scale * weight_scale is beyond float32.
+    no constant. `bias`: one number per output channel, or one for all. `rounded`: the weight as a correction chose
+    it, taken as it is but for channels whose scale has to be raised. Raises ValueError where x_scale * weight_scale is
+    beyond float32.
     """
     if isinstance(weight, QuantParams):
         params, array = weight, None
     else:
         formula = scheme if axis is not None else replace(scheme, per_channel=False)
         array = weight
-        params = weight_params(weight, formula, axis=axis or 0) if rounded is None else rounded[1]
+        params = weight_params(weight, formula, axis=axis or 0) if rounded is None else rounded.params
     raised = 0
     if array is not None and bias is not None:
         params, raised = _fit_bias(array, params, bias.astype(np.float64).reshape(-1), float(x_scale))
-    codes = None if rounded is None or array is None else rounded[0]
-    if array is not None and (rounded is None or not np.array_equal(params.scale, rounded[1].scale)):
+    codes = None if rounded is None or array is None else rounded.codes
+    if array is not None and rounded is None:
         codes = quantize_constant(array, params, scheme.limits)
-        if rounded is not None:
-            shape = [-1 if dimension == params.axis else 1 for dimension in range(codes.ndim)]
-            kept = (params.scale == rounded[1].scale).reshape(shape if params.axis is not None else ())
-            codes = np.where(kept, rounded[0], codes)
+    elif array is not None and rounded is not None and not np.array_equal(params.scale, rounded.params.scale):
+        codes = rounded.nearest(array, params, scheme.limits)
+        shape = [-1 if dimension == params.axis else 1 for dimension in range(codes.ndim)]
+        kept = (params.scale == rounded.params.scale).reshape(shape if params.axis is not None else ())
+        codes = np.where(kept, rounded.codes, codes)
     if bias is None:
         return LayerConstants(codes, params, None, None, raised)
     with np.errstate(over="ignore"):

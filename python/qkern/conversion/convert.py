@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ..fusion.opset import OPSET_OF_FOUR_BITS, raise_opset
 from ..graph_values import constant_of
 from ..scheme import QuantParams
-from .constants import layer_constants, quantize_constant
+from .codes import finite_constant, quantize_constant
+from .constants import layer_constants
 from .exclusions import Exclude
 from .network import FloatModel, Network
 from .plan import Layer, Plan
@@ -20,13 +20,13 @@ from .weights import QuantizedWeight, nearest_weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from numpy.typing import NDArray
 
     from ..target import Target
 
 __all__ = ["convert", "tensors_to_observe"]
 
-_IR_VERSIONS = (7, 10)  # the lowest that goes with opset 13; the highest that ONNX Runtime has read for years
+# The lowest that goes with opset 13; the first with integers of 4 bits, which ONNX Runtime has read for years.
+_IR_VERSIONS = (7, 10)
 
 
 def tensors_to_observe(model: FloatModel, exclude: Exclude = ()) -> list[str]:
@@ -75,9 +75,11 @@ def convert(
     values = [value for value in plan.values() if constant_of(value) is None]
     notes: dict[ir.Node, str] = {}
 
+    names = {str(layer.node.name) for layer in plan.layers.values()}
+    rounded = {name: weight for name, weight in (weights or {}).items() if name in names}
     writer = QdqWriter(graph)
     for layer in plan.layers.values():
-        notes[layer.node] = _write_constants(writer, layer, params, target, (weights or {}).get(str(layer.node.name)))
+        notes[layer.node] = _write_constants(writer, layer, params, target, rounded.get(str(layer.node.name)))
     stands_for: dict[ir.Value, ir.Value] = {}  # what an activation wrote -> what its producer writes in its place
     written = {value for layer in plan.layers.values() if not layer.gives_floats for value in layer.outputs}
     for layer in plan.layers.values():
@@ -99,7 +101,7 @@ def convert(
         why = "its output is the model's: not rounded" if layer.outputs[0] in direct else layer.gives_floats
         notes[layer.node] = "; ".join(filter(None, (notes[layer.node], why)))
     layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
-    _finish(network.model, target.name, method)
+    _finish(network.model, target.name, method, four_bits=any(each.levels for each in rounded.values()))
     return network.model, ConversionReport(target.name, method, layers)
 
 
@@ -136,32 +138,27 @@ def _write_constants(
     bias = None if layer.bias is None else inputs[layer.bias]
     assert weight is not None
     assert x is not None
-    weight_array = None if layer.weight in layer.activations else _finite(weight)
+    weight_array = None if layer.weight in layer.activations else finite_constant(weight)
     if weight_array is not None and given is None:
         given = nearest_weights([layer], target.weight, safe=target.safe_weights).get(str(node.name))
     constants = layer_constants(
         params[weight] if weight_array is None else weight_array,
-        None if bias is None else _finite(bias),
+        None if bias is None else finite_constant(bias),
         target.weight,
         axis=layer.weight_axis,
         x_scale=params[x].scale,
-        rounded=None if given is None else (given.codes, given.params),
+        rounded=given,
     )
     if constants.weight is not None:
-        codes = writer.constant(constants.weight, f"{weight.name}.quantized")
+        if given is None or given.levels is None:
+            codes = writer.constant(constants.weight, f"{weight.name}.quantized")
+        else:
+            codes = writer.look_up(node, given.levels.indices(constants.weight), given.levels, str(weight.name))
         writer.dequantize_input(node, layer.weight, codes, constants.weight_params, f"{weight.name}")
     if layer.bias is not None and bias is not None and constants.bias is not None and constants.bias_params is not None:
         codes = writer.constant(constants.bias, f"{bias.name}.quantized")
         writer.dequantize_input(node, layer.bias, codes, constants.bias_params, f"{bias.name}")
     return f"weight scale of {constants.raised} channels raised for their bias" if constants.raised else ""
-
-
-def _finite(value: ir.Value) -> NDArray[np.float32]:
-    array = constant_of(value)
-    assert array is not None
-    if not np.isfinite(array).all():
-        raise ValueError(f"initializer {value.name!r} holds NaN or inf")
-    return np.asarray(array, np.float32)
 
 
 def _drop_activation(graph: ir.Graph, activation: ir.Node, before: ir.Value) -> None:
@@ -210,11 +207,13 @@ def _numbers(params: QuantParams) -> tuple[float, int]:
     return float(params.scale), int(params.zero_point)
 
 
-def _finish(model: ir.Model, target: str, method: str) -> None:
+def _finish(model: ir.Model, target: str, method: str, *, four_bits: bool) -> None:
     import onnx_ir.passes.common as common
 
+    if four_bits:
+        raise_opset(model, OPSET_OF_FOUR_BITS)
     common.RemoveUnusedNodesPass()(model)
     common.TopologicalSortPass()(model)
     lowest, highest = _IR_VERSIONS
-    model.ir_version = min(max(model.ir_version, lowest), highest)
+    model.ir_version = highest if four_bits else min(max(model.ir_version, lowest), highest)
     model.metadata_props.update({"qkern.target": target, "qkern.method": method})

@@ -15,7 +15,8 @@ import numpy as np
 from ..graph_values import constant_of
 from ..operators import activation_of, get_operator
 from ..operators.pointwise import PointwiseGroup, pointwise_groups
-from .exclusions import Exclude, Exclusions, refuse_unknown
+from .exclusions import Exclude, Exclusions
+from .fused_names import refuse_unknown
 from .groups import ValueGroups
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def make_plan(model: ir.Model, exclude: Exclude = ()) -> Plan:
     Raises ValueError for a name in `exclude` that the graph doesn't have.
     """
     excluded = Exclusions.of(exclude)
-    refuse_unknown(excluded.nodes, (each for node in model.graph for each in (str(node.name), node.op_type)))
+    refuse_unknown(excluded.nodes, (each for node in model.graph for each in (str(node.name), node.op_type)), "exclude")
     plan = Plan()
     groups = {node: group for group in pointwise_groups(model.graph) for node in group.nodes}
     for node in model.graph:

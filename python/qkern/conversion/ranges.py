@@ -9,7 +9,7 @@ import numpy as np
 from ..graph_values import constant_of
 from ..operators import activation_bounds
 from ..scheme import QuantParams, Scheme, quant_params
-from .constants import quantize_constant
+from .codes import quantize_constant
 from .plan import Plan
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ class LayerReport:
     `weight_shape` is None for a layer without a constant weight. `saturation_safe` says whether its codes are proven
     safe from saturation (conversion/saturation.py), `scale_factor` how many times as large safe scales are as the
     smallest, in the mean over the channels, and `noise_db` by how much that raises the noise of the weights, rounded to
-    nearest; None where that wasn't asked for, and for a layer whose weights have no order to be safe in.
+    nearest; None where that wasn't asked for, for a layer whose weights have no order to be safe in, and the last two
+    for weights of 4 bits.
     """
 
     name: str
@@ -71,12 +72,17 @@ class ConversionReport:
         layers = [layer for layer in self.layers if layer.saturation_safe is not None]
         if not layers:
             return ""
-        factors = [layer.scale_factor or 1.0 for layer in layers]
-        noise = sum(layer.noise_db or 0.0 for layer in layers) / len(layers)
-        return (
+        words = (
             f"none on AVX2 in {sum(bool(layer.saturation_safe) for layer in layers)} of {len(layers)} layers with "
-            f"weights, whatever runs them; scales {min(factors):.2f} to {max(factors):.2f} times the smallest, "
-            f"weights' rounding noise {noise:+.1f} dB"
+            "weights, whatever runs them"
+        )
+        factors = [layer.scale_factor for layer in layers if layer.scale_factor is not None]
+        noises = [layer.noise_db for layer in layers if layer.noise_db is not None]
+        if not factors or not noises:
+            return words
+        return (
+            f"{words}; scales {min(factors):.2f} to {max(factors):.2f} times the smallest, weights' rounding noise "
+            f"{sum(noises) / len(noises):+.1f} dB"
         )
 
     @property

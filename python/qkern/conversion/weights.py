@@ -1,4 +1,4 @@
-"""Weights in 8 bits before they are written: codes and the scales that go with them."""
+"""Weights before they are written: codes of 8 bits or levels of a table, and the scales that go with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scheme import QuantParams, Scheme, weight_params
-from .constants import quantize_constant
+from .codes import quantize_constant
+from .levels import Levels
 from .saturation import safe_scales
 from .windows import weight_rows
 
@@ -22,10 +23,18 @@ __all__ = ["QuantizedWeight", "nearest_weights", "rescaled"]
 
 @dataclass(frozen=True, eq=False)
 class QuantizedWeight:
-    """Codes in the weight's shape, and their parameters."""
+    """Codes in the weight's shape, and their parameters. Where they are `levels` of a table, `form` is its name."""
 
     codes: NDArray[Any]
     params: QuantParams
+    form: str = "int8"
+    levels: Levels | None = None
+
+    def nearest(self, weight: NDArray[np.float32], params: QuantParams, limits: tuple[int, int]) -> NDArray[Any]:
+        """The codes nearest to `weight` (float32, of their shape) with other parameters."""
+        if self.levels is None:
+            return quantize_constant(weight, params, limits)
+        return self.levels.nearest(weight, params.scale)
 
     def row_scales(self, rows: WeightRows) -> NDArray[np.float64]:
         """One scale per row, float64 [groups, output channels per group]."""
@@ -59,4 +68,4 @@ def nearest_weights(layers: list[Layer], scheme: Scheme, *, safe: bool = False) 
 
 def rescaled(weight: QuantizedWeight, scale: NDArray[np.float32], codes: NDArray[Any]) -> QuantizedWeight:
     """`weight` with other scales and codes."""
-    return QuantizedWeight(codes, replace(weight.params, scale=scale, fitted=None))
+    return replace(weight, codes=codes, params=replace(weight.params, scale=scale, fitted=None))

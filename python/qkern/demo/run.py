@@ -47,7 +47,7 @@ def run_demo(console: Console, *, target: str = "auto", num_threads: int | None 
     steps.begin("fuse")
     stages = Stages(model_path(), target=target, execution=Execution(num_threads))
     model, preset = stages.model, stages.target
-    steps.end(f"{stages.nodes} nodes -> {len(model.graph)}: {_fusions(stages.fused)}")
+    steps.end(f"{stages.nodes} nodes -> {len(model.graph)}: {_fusions(stages.names.fused)}")
 
     steps.begin("define the formula")
     steps.end(f"activations: {_formula(preset.activation)}", f"weights: {_formula(preset.weight)}")

@@ -1,4 +1,4 @@
-"""What operators of opsets 1 to 12 mean, in operators of opset 13.
+"""What operators of opsets 1 to 20 mean, in operators of a later one up to 21.
 
 `ADAPTERS` lists for each operator the opsets at which its signature, defaults or meaning changed, oldest first, with
 the function that rewrites a node from before that opset. Operators without a line only became able to do more.
@@ -245,18 +245,46 @@ def _scan(node: OldNode) -> None:
     node.become("Scan", *values, body=body, num_scan_inputs=len(values))
 
 
+def _normalizes(node: OldNode) -> None:
+    """Outputs of statistics are those of training, which had no attribute of its own."""
+    if len(node.node.outputs) > 1:
+        raise node.refuse("with more than one output it trains, which qkern doesn't do")
+
+
+def _equal_parts(node: OldNode) -> None:
+    """Without lengths, as many equal parts as there are outputs."""
+    if node.input(1) is None:
+        node.set("num_outputs", len(node.node.outputs))
+
+
+def _modes_of_any_rank(node: OldNode) -> None:
+    modes = {"bilinear": "linear", "bicubic": "cubic"}
+    mode = node.node.attributes.get_string("mode", "bilinear")
+    node.set("mode", modes.get(mode, mode))
+
+
+def _axis_of_transform(node: OldNode) -> None:
+    node.give(2, node.constant("axis", node.take("axis", 1)))
+
+
+def _per_group(node: OldNode) -> None:
+    raise node.refuse("its scale and bias are per group, which no later opset has")
+
+
 _BROADCASTS = ((7, _limited_broadcast),)
 _AXES = ((13, _input_from("axes", 1)),)
+_AXES_OF_18 = ((18, _input_from("axes", 1)),)
 _RECURRENT = ((7, _recurrent),)
 _FLATTENS = ((13, _flattens),)
 
 ADAPTERS: dict[str, Sequence[tuple[int, Adapter]]] = {
     "Add": _BROADCASTS,
     "And": _BROADCASTS,
-    "BatchNormalization": ((7, _inference), (9, _per_activation)),
+    "BatchNormalization": ((7, _inference), (9, _per_activation), (14, _normalizes)),
     "Cast": ((6, _cast_to_name),),
     "Clip": ((11, _clip),),
     "Concat": ((4, _default("axis", 1)),),
+    "DFT": ((20, _axis_of_transform),),
     "Div": _BROADCASTS,
     "Dropout": ((7, _inference), (12, _dropout)),
     "Equal": _BROADCASTS,
@@ -264,6 +292,8 @@ ADAPTERS: dict[str, Sequence[tuple[int, Adapter]]] = {
     "Gemm": ((7, _drops("broadcast")),),
     "GlobalLpPool": ((2, _whole_p),),
     "Greater": _BROADCASTS,
+    "GridSample": ((20, _modes_of_any_rank),),
+    "GroupNormalization": ((21, _per_group),),
     "Hardmax": _FLATTENS,
     "LSTM": _RECURRENT,
     "Less": _BROADCASTS,
@@ -275,15 +305,25 @@ ADAPTERS: dict[str, Sequence[tuple[int, Adapter]]] = {
     "Pad": ((2, _paddings), (11, _pads)),
     "Pow": _BROADCASTS,
     "RNN": _RECURRENT,
+    "ReduceL1": _AXES_OF_18,
+    "ReduceL2": _AXES_OF_18,
+    "ReduceLogSum": _AXES_OF_18,
+    "ReduceLogSumExp": _AXES_OF_18,
+    "ReduceMax": _AXES_OF_18,
+    "ReduceMean": _AXES_OF_18,
+    "ReduceMin": _AXES_OF_18,
+    "ReduceProd": _AXES_OF_18,
     "ReduceSum": _AXES,
+    "ReduceSumSquare": _AXES_OF_18,
     "Reshape": ((5, _input_from("shape", 1)),),
     "Resize": ((11, _resize),),
+    "RoiAlign": ((16, _default("coordinate_transformation_mode", "output_half_pixel")),),
     "Scan": ((9, _scan),),
     "Scatter": ((13, lambda node: node.become("ScatterElements", *node.node.inputs)),),
     "Selu": ((6, _default("alpha", 1.6732)), (6, _default("gamma", 1.0507))),
     "Slice": ((10, _slice),),
     "Softmax": _FLATTENS,
-    "Split": ((2, _split), (2, _default("axis", 0)), (13, _input_from("split", 1))),
+    "Split": ((2, _split), (2, _default("axis", 0)), (13, _input_from("split", 1)), (18, _equal_parts)),
     "Squeeze": _AXES,
     "Sub": _BROADCASTS,
     "Tile": ((6, _tiles),),

@@ -13,6 +13,7 @@ from ..conversion.saturation import is_saturation_safe
 from ..conversion.weights import nearest_weights
 from ..conversion.windows import weight_rows
 from ..graph_values import constant_of
+from ..runtime.lookups import looked_up
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -42,15 +43,21 @@ def with_saturation_costs(
     return replace(report, layers=tuple(layers))
 
 
-def _cost(layer: Layer, node: ir.Node, scheme: Scheme) -> tuple[bool, float, float] | None:
+def _cost(layer: Layer, node: ir.Node, scheme: Scheme) -> tuple[bool, float | None, float | None] | None:
     """Whether the codes of `node` are safe, by what mean factor the scales of safe ones are larger, and by how many
-    decibels that raises the noise of the weights; None where the layer has no rows or isn't int8."""
+    decibels that raises the noise of the weights; None where the layer has no rows or isn't int8, and None for both of
+    levels of a table."""
     rows = weight_rows(layer)
     if rows is None or layer.weight is None:
         return None
     value = node.inputs[layer.weight]
     source = None if value is None else value.producer()
-    codes = None if source is None or source.op_type != "DequantizeLinear" else constant_of(source.inputs[0])
+    if source is None or source.op_type != "DequantizeLinear":
+        return None
+    codes = looked_up(source.inputs[0])
+    if codes is not None:  # 4 bits have scales of their own, whatever is safe
+        return is_saturation_safe(rows.in_order(rows.of(codes))), None, None
+    codes = constant_of(source.inputs[0])
     if codes is None:
         return None
     safe = is_saturation_safe(rows.in_order(rows.of(codes)))

@@ -21,6 +21,7 @@ from .clock import Clock
 from .executor import Executor
 from .foreign_nodes import Fallback
 from .interpreter import Tap, interpret
+from .lookups import expand_lookups
 from .program import Program
 from .qoperator import expand_qoperators
 from .signature import InputSpec, checked_feeds, input_specs, spec_of
@@ -94,6 +95,7 @@ class Session:
             expand_qoperators(graph)
         else:
             complete_shapes(graph)
+        expand_lookups(graph)
         if not observe and not fused:
             fuse(graph)
         builder = Builder(graph, observe, self._fallback, self._threads, algorithm=self._algorithm)
