@@ -325,6 +325,8 @@ Raises ValueError for an invalid parameter or shape, or where the algorithm does
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
            py::arg("layout") = "NHWC", py::arg("algorithm") = "auto", py::arg("levels") = py::none())
+      .def_property_readonly(
+          "is_safe", [](const QConv& layer) { return layer.conv.is_safe(); }, is_safe_doc)
       .def(
           "route_of", [](const QConv& layer, const Shape& shape) { return route_of(layer, shape); }, py::arg("x_shape"),
           "How an input of shape x_shape is computed: direct, winograd4, ... Packs for it, if it is the first of its kind.")

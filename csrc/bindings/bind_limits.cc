@@ -8,12 +8,14 @@ namespace qkern::bindings {
 namespace {
 
 const isa::RegisterLoop& loop_of(const std::string& tier, const std::string& dtype) {
-  if (dtype != "int8" && dtype != "float32") value_error("dtype is '" + dtype + "'; expected 'int8' or 'float32'");
+  if (dtype != "int8" && dtype != "int8_safe" && dtype != "float32") {
+    value_error("dtype is '" + dtype + "'; expected 'int8', 'int8_safe' or 'float32'");
+  }
   const auto& tiers = cpu::tiers();
   for (std::size_t i = 0; i < tiers.size(); ++i) {
     if (tiers[i].name != tier || !cpu::is_available(tiers[i])) continue;
     const isa::Limits& limits = isa::kernel_table(static_cast<int>(i)).limits;
-    return dtype == "int8" ? limits.int8 : limits.float32;
+    return dtype == "int8" ? limits.int8 : dtype == "int8_safe" ? limits.int8_safe : limits.float32;
   }
   value_error("tier '" + tier + "' is not one that this processor can run");
 }
@@ -37,7 +39,7 @@ void bind_limits(py::module_& m) {
 
 Args:
     tier: one of isa_available().
-    dtype: "int8" or "float32", whose kernels' instructions.
+    dtype: "int8", "int8_safe" (of saturation-safe weights) or "float32", whose kernels' instructions.
     rounds: of the loop, shared among the threads; some ten nanoseconds each.
 
 Returns the number of operations done, 2 per product. Raises ValueError for an argument that is none of these.)");

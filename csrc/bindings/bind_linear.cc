@@ -165,6 +165,7 @@ Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype
       .def_property_readonly("isa", &QLinear::isa, "The tier that packed the weights.")
       .def_property_readonly("nbytes", &QLinear::bytes, "Size of the packed weights.")
       .def_property_readonly("bits", &QLinear::bits, "Of a packed weight: 8, or 4.")
+      .def_property_readonly("is_safe", &QLinear::is_safe, is_safe_doc)
       .def_property_readonly(
           "weight_shape", [](const QLinear& layer) { return py::make_tuple(layer.out_features(), layer.in_features()); },
           "Of the weights as they were given.")

@@ -18,6 +18,8 @@ py::object tile_of(const Layer& layer) {
   return py::make_tuple(tile->rows, tile->cols, tile->lanes);
 }
 
+inline constexpr const char* is_safe_doc = "Whether products are by the tier's kernel for saturation-safe weights; Winograd's aren't.";
+
 inline ops::LayerOutput layer_output(const std::optional<double>& y_scale, std::int64_t y_zero_point, const py::object& y_dtype, const Clamp& clamp) {
   ops::LayerOutput output;
   if (!y_scale) {

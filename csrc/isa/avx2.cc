@@ -201,6 +201,13 @@ struct Int8SafeAvx2 {
   }
 };
 
+struct Int8SafeProductsAvx2 {
+  using Vector = __m256i;
+  static constexpr const char* instructions = "vpmaddubsw, vpmaddwd, vpaddd";
+  static constexpr int products = 32;
+  static Vector add(Vector sum, Vector a, Vector b) { return dot_accumulate(sum, a, b); }
+};
+
 struct Int8ProductsAvx2 : PairSumsAvx2 {
   using Vector = __m256i;
   static constexpr const char* instructions = "vpmaddwd + vpaddd ymm";
@@ -211,6 +218,7 @@ struct Tier {
   static constexpr const char* name = "avx2";
   using Simd = SimdAvx2;
   using Int8Products = Int8ProductsAvx2;
+  using Int8SafeProducts = Int8SafeProductsAvx2;
   using Float32Products = VectorProducts<SimdAvx2>;
   using Int8Kernel = Int8Avx2;
   using Int8SafeKernel = Int8SafeAvx2;

@@ -19,7 +19,7 @@
 //                              optional: dot_pairs(x0, x1, w, I32 sum) -> sum + x0[i] * w[2 i] + x1[i] * w[2 i + 1], x int8 or
 //                              uint8, w int16 of magnitude up to 255
 //                              optional: row_channels, row_pixels, pair_rows, dot_row_pairs: conv/depthwise_rows.h
-//   Int8Products, Float32Products  what products cost at the least (isa/limits.h)
+//   Int8Products, Float32Products  what products cost at the least (isa/limits.h); Int8SafeProducts with Int8SafeKernel
 //   lookup                     optional: elementwise::Kernels::lookup
 #pragma once
 
@@ -40,7 +40,7 @@ struct RegisterLoop {
 
 // What bounds a tier's kernels.
 struct Limits {
-  RegisterLoop int8, float32;
+  RegisterLoop int8, int8_safe, float32;  // int8_safe: of that kernel, int8 where there is none of its own
   // The exclusive or of all bytes: reads as fast as the tier's loads can.
   std::uint8_t (*read)(const unsigned char* data, Index size);
 };

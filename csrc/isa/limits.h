@@ -87,8 +87,14 @@ std::uint8_t read_bytes(const unsigned char* data, Index size) {
 }
 
 template <class Tier>
+constexpr RegisterLoop make_safe_loop() {
+  if constexpr (requires { typename Tier::Int8SafeProducts; }) return LoopInRegisters<typename Tier::Int8SafeProducts>::loop;
+  else return LoopInRegisters<typename Tier::Int8Products>::loop;
+}
+
+template <class Tier>
 constexpr Limits make_limits() {
-  return {LoopInRegisters<typename Tier::Int8Products>::loop, LoopInRegisters<typename Tier::Float32Products>::loop,
+  return {LoopInRegisters<typename Tier::Int8Products>::loop, make_safe_loop<Tier>(), LoopInRegisters<typename Tier::Float32Products>::loop,
           &read_bytes<typename Tier::Simd>};
 }
 

@@ -69,6 +69,8 @@ class Conv {
   std::string route() const { return winograd_ ? winograd_->name() : route_->name(); }
   std::string route(const ConvPlan& plan) const { return plan.winograd ? plan.winograd->name : route_->name(); }
   const gemm::GemmKernels* tile() const { return winograd_ ? &kernels_.int8 : route_->tile(); }
+  // Whether products are by the kernel of saturation-safe weights (gemm/saturation.h), where it isn't Winograd's.
+  bool is_safe() const { return route_->tile() == &kernels_.int8_safe; }
   const char* isa() const { return kernels_.name; }
 
  private:

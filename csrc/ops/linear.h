@@ -32,6 +32,7 @@ class QLinear {
   std::size_t bytes() const { return weights_.bytes(); }
   int bits() const { return weights_.bits(); }
   const gemm::GemmKernels* tile() const { return &weights_.kernels(); }
+  bool is_safe() const { return tile() == &kernels_.int8_safe; }  // as of Conv
   const char* isa() const { return kernels_.name; }
 
  private:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import qkern
 from qkern import _core
@@ -16,6 +17,26 @@ def test_a_timer_has_both_types_of_each_tier():
     peaks = timer.peaks()
     assert set(peaks) == {(tier, dtype) for tier in tiers for dtype in ("int8", "float32")}
     assert min(peaks.values()) > 0
+
+
+def test_a_timer_of_three_types():
+    tier = qkern.isa.active()
+    timer = LoopTimer([tier], ["int8", "int8_safe", "float32"])
+    timer.time()
+    assert set(timer.peaks()) == {(tier, "int8"), (tier, "int8_safe"), (tier, "float32")}
+    instructions = [_core.register_loop_instructions(tier, dtype) for dtype in ("int8", "int8_safe")]
+    assert (instructions[0] != instructions[1]) == (tier == "avx2")
+
+
+@pytest.mark.parametrize("weights", [64, 65])
+def test_a_layer_says_whether_its_weights_are_safe(isa, weights):
+    w = np.full((20, 40), weights, np.int8)
+    layers = [
+        qkern.QLinear(w, 0.1, x_scale=0.1),
+        qkern.QConv(w[:, :, None, None], 0.1, x_scale=0.1),
+        qkern.QConv(np.full((20, 40, 3, 3), weights, np.int8), 0.1, x_scale=0.1, algorithm="direct"),
+    ]
+    assert [layer.is_safe for layer in layers] == [isa == "avx2" and weights == 64] * 3
 
 
 def test_bandwidth_of_each_size():

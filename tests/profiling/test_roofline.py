@@ -29,6 +29,12 @@ def test_winograd_multiplies_less(route, factor):
     assert route_of(step) == f"int8 {route}"
 
 
+def test_saturation_safe_weights_have_a_peak_of_their_own():
+    limits = replace(LIMITS, peaks={**LIMITS.peaks, ("avx2", "int8_safe"): 125e9})
+    step = layer(seconds=1.0, is_safe=True)
+    assert Roofline([step], limits).bound(step).seconds == pytest.approx(2 * step.macs / 125e9)
+
+
 def test_few_products_are_bound_by_memory():
     step = layer(rows=1, cols=1024, depth=1024, seconds=1.0)  # 1 MiB of weights, read at 5 GB/s
     bound = Roofline([step], LIMITS).bound(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -22,7 +22,8 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "float32");
+    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "int8_safe" where layers
+    have saturation-safe weights, "float32");
     `bandwidth`: bytes a second that reading again and again so many bytes reaches, by that number; `threads` that did
     both."""
 
@@ -57,9 +58,9 @@ class LoopTimer:
     """Times the register loops of some tiers, once a call of `time`: between the runs that they are compared with, so
     that a processor that slows down does so for both."""
 
-    def __init__(self, tiers: Iterable[str]) -> None:
+    def __init__(self, tiers: Iterable[str], dtypes: Sequence[str] = ("int8", "float32")) -> None:
         self._times: dict[tuple[str, str], list[float]] = {
-            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in ("int8", "float32")
+            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in dtypes
         }
 
     def time(self) -> None:

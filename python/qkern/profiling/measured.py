@@ -28,7 +28,8 @@ class Layer:
 
     `route`: how it is computed ("direct", "winograd4", "1x1", "depthwise, row pairs", "one row", ...); `tier`: that
     packed it; `nbytes` of the packed weights; `tile`: rows, columns, and columns of a vector that the kernel computes
-    at once, None where it is no matrix product; `groups` of its channels.
+    at once, None where it is no matrix product; `groups` of its channels; `is_safe`: whether products are by the kernel
+    for saturation-safe weights.
     """
 
     route: str
@@ -36,6 +37,7 @@ class Layer:
     nbytes: int
     tile: tuple[int, int, int] | None
     groups: int = 1
+    is_safe: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Roofline:
         moved, weights = _moved(step), _weights(step)
         memory = moved / self._limits.reading(moved) + weights / self._limits.reading(self._resident)
         tier = step.layer.tier if step.layer is not None else self._tier
-        peak = self._limits.peaks.get((tier, "int8" if step.kind == "int8" else "float32")) if step.macs else None
+        peak = self._limits.peaks.get((tier, _arithmetic(step))) if step.macs else None
         arithmetic = 2 * _products(step) / peak if peak else 0.0
         if not step.macs and memory > _VIEW * step.seconds:
             return None
@@ -100,6 +100,13 @@ def _why_far_from_peak(step: Measured) -> str:
     if depth <= _SHALLOW:
         found.append(f"shallow ({depth} multiply-adds an output)")
     return ", ".join(found)
+
+
+def _arithmetic(step: Measured) -> str:
+    """The type of its operands, as `Limits.peaks` has it."""
+    if step.kind != "int8":
+        return "float32"
+    return "int8_safe" if step.layer is not None and step.layer.is_safe else "int8"
 
 
 def _products(step: Measured) -> float:
