@@ -22,10 +22,9 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "int8_safe" where layers
-    have saturation-safe weights, "float32");
-    `bandwidth`: bytes a second that reading again and again so many bytes reaches, by that number; `threads` that did
-    both."""
+    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "int8_safe" where
+    layers have saturation-safe weights, "float32"); `bandwidth`: bytes a second that reading again and again so many
+    bytes reaches, by that number; `threads` that did both."""
 
     threads: int
     peaks: dict[tuple[str, str], float]
