@@ -41,7 +41,7 @@ class Driver {
 
   template <class Finisher>
   static void run_blocks(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels) {
-    const Index block_rows = rows_per_block(lhs);
+    const Index block_rows = rows_per_block(lhs) * (rhs.levels == nullptr ? 1 : 2);
     const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, block_rows, gathers(lhs, panels));
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {
       const Index end = begin + block_rows < rows.end ? begin + block_rows : rows.end;
@@ -74,8 +74,12 @@ class Driver {
       return nullptr;
     }
   }
+  static constexpr Index most_code_rows() {
+    if constexpr (TakesCodes<Kernel>) return Kernel::code_rows;
+    else return 0;
+  }
   static bool looks_up(const Rhs& rhs, Index rows) {
-    if constexpr (TakesCodes<Kernel>) return rhs.levels != nullptr && rhs.padding == 0 && rows <= Kernel::code_rows;
+    if constexpr (TakesCodes<Kernel>) return rhs.levels != nullptr && rhs.padding == 0 && rows <= Kernel::few_rows;
     else return false;
   }
 
@@ -84,8 +88,9 @@ class Driver {
     const Index size = rhs.taps * rhs.depth_groups * group_bytes;
     auto* const panel = static_cast<std::int8_t*>(tensor::scratch(tensor::Scratch::ExpandedPanel, static_cast<std::size_t>(size) + 64));
     const typename Kernel::Codes table(rhs.levels);
-    for (Index at = 0; at < size; at += sizeof(typename Kernel::Codes::Register)) {
-      const auto weights = table.load(codes, at);
+    constexpr auto step = static_cast<Index>(sizeof(typename Kernel::Codes::Register));
+    for (Index at = 0; at < size; at += step, codes += Kernel::Codes::stored(step)) {
+      const auto weights = table.load(codes);
       std::memcpy(panel + at, &weights, sizeof weights);
     }
     if (rhs.padding == 0) return panel;
@@ -217,6 +222,7 @@ class Driver {
     const Index panel_elements = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols / (rhs.levels == nullptr ? 1 : 2);
     const bool in_kernel = looks_up(rhs, rows.end - rows.begin);
     const Run* const runs = in_kernel ? code_variants() : variants.run;
+    const Index tile_rows = in_kernel ? most_code_rows() : Index{Kernel::rows};
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index col = panel * Kernel::cols;
       const Index cols = rhs.cols - col < Kernel::cols ? rhs.cols - col : Index{Kernel::cols};
@@ -226,8 +232,8 @@ class Driver {
         if (rhs.levels != nullptr && !in_kernel) args.panel = expanded(rhs, args.panel, panel_vectors * Kernel::lanes * Kernel::depth);
       }
       RowWalk walk = first_row;
-      for (Index row = rows.begin; row < rows.end; row += Kernel::rows) {
-        const Index count = rows.end - row < Kernel::rows ? rows.end - row : Index{Kernel::rows};
+      for (Index row = rows.begin; row < rows.end; row += tile_rows) {
+        const Index count = rows.end - row < tile_rows ? rows.end - row : tile_rows;
         args.tap_offsets = lhs.tap_offsets;
         if (gathered.all || leaves_array(lhs, walk, count, padded_depth)) {
           const Element* first = gathered.rows;

@@ -35,9 +35,9 @@ struct TileArgs {
 // Optional: run_from<Rows, Vectors>(args, start), always inlined, the same with sums that start at start[c]; whole tiles are then
 // finished in the registers they were computed in (docs/decisions/0033-shallow-products.md).
 //
-// Kernels of int8 take codes of 4 bits too (gemm::Rhs): Codes(levels).load(panel, at) is the register of weights [at, at + sizeof) of the
-// panel, and run_codes<Rows, Vectors>(args) is run() with these in the place of its loads, for tiles of up to code_rows rows. For more rows
-// the driver writes the panel out as int8.
+// Kernels of int8 take codes of 4 bits too (gemm::Rhs): Codes(levels).load(from) is a register of weights, of which n are in
+// stored(n) bytes, and run_codes<Rows, Vectors>(args) is run() with these in the place of its loads, for tiles of up to code_rows rows, in
+// products of up to few_rows. For more rows the driver writes the panel out as int8.
 template <class K>
 concept MicroKernel = requires(const TileArgs<K>& args) {
   requires K::rows >
@@ -50,26 +50,27 @@ concept MicroKernel = requires(const TileArgs<K>& args) {
 };
 
 template <class K>
-concept TakesCodes = requires(const TileArgs<K>& args, const typename K::Codes& codes, const std::int8_t* panel, Index at) {
+concept TakesCodes = requires(const TileArgs<K>& args, const typename K::Codes& codes, const std::int8_t* from) {
   requires K::code_rows >
-  0 && K::code_rows <= K::rows;
+  0 && K::code_rows <= K::rows&& K::few_rows >= K::code_rows;
   requires K::lanes* K::depth % sizeof(typename K::Codes::Register) == 0;
-  { codes.load(panel, at) } -> std::same_as<typename K::Codes::Register>;
+  { codes.load(from) } -> std::same_as<typename K::Codes::Register>;
   { K::template run_codes<K::code_rows, K::cols / K::lanes>(args) } -> std::same_as<void>;
 };
 
 namespace {  // internal linkage: each file compiles its own copy
 
-// Weights [at, at + Bytes) of a panel: as packed, and as codes of 4 bits.
+// So many weights of a panel: as packed, and as codes of 4 bits.
 template <int Bytes>
 struct ScalarBytes {
   explicit ScalarBytes(const std::int8_t*) {}
   struct Register {
     std::int8_t weight[Bytes];
   };
-  Register load(const std::int8_t* panel, Index at) const {
+  static constexpr Index stored(Index weights) { return weights; }
+  Register load(const std::int8_t* from) const {
     Register weights;
-    for (int i = 0; i < Bytes; ++i) weights.weight[i] = panel[at + i];
+    for (int i = 0; i < Bytes; ++i) weights.weight[i] = from[i];
     return weights;
   }
 };
@@ -77,10 +78,11 @@ template <int Bytes>
 struct ScalarCodes {
   explicit ScalarCodes(const std::int8_t* table) : levels(table) {}
   using Register = typename ScalarBytes<Bytes>::Register;
-  Register load(const std::int8_t* panel, Index at) const {
+  static constexpr Index stored(Index weights) { return weights / 2; }
+  Register load(const std::int8_t* from) const {
     Register weights;
     for (int i = 0; i < Bytes / 2; ++i) {
-      const auto both = static_cast<std::uint8_t>(panel[at / 2 + i]);
+      const auto both = static_cast<std::uint8_t>(from[i]);
       weights.weight[i] = levels[both & 15], weights.weight[Bytes / 2 + i] = levels[both >> 4];
     }
     return weights;
@@ -98,7 +100,7 @@ struct ScalarKernel {
   static constexpr int rows = Rows_, cols = Cols_, lanes = Cols_, depth = Depth_;
   static constexpr std::int32_t lhs_offset = 0;
   using Codes = ScalarCodes<lanes * depth>;
-  static constexpr int code_rows = rows;
+  static constexpr int code_rows = rows, few_rows = rows;
 
   template <int Rows, int Vectors>
   static void run(const TileArgs<ScalarKernel>& args) {
@@ -114,10 +116,10 @@ struct ScalarKernel {
   static void run_tile(const TileArgs<ScalarKernel>& args) {
     std::uint32_t sum[Rows][cols] = {};
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* panel = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
-      for (Index g = 0; g < args.depth_groups; ++g, at += cols * depth) {
-        const auto rhs = weights.load(args.panel, at);
+      for (Index g = 0; g < args.depth_groups; ++g, panel += Weights::stored(cols * depth)) {
+        const auto rhs = weights.load(panel);
         for (int r = 0; r < Rows; ++r) {
           const Lhs* lhs = args.lhs_rows[r] + args.tap_offsets[tap] + g * depth;
           for (int c = 0; c < cols; ++c) {

@@ -8,21 +8,19 @@
 namespace qkern::isa {
 namespace {
 
-// Weights [at, at + 16) of a panel: as packed, and as codes of 4 bits.
+// 16 weights of a panel: as packed, and as codes of 4 bits.
 struct Bytes128 {
   explicit Bytes128(const std::int8_t*) {}
-  static constexpr Index position(Index at) { return at; }
-  [[gnu::always_inline]] __m128i load(const std::int8_t* panel, Index at) const {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + at));
-  }
+  static constexpr Index stored(Index weights) { return weights; }
+  [[gnu::always_inline]] __m128i load(const std::int8_t* from) const { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
 };
 class Codes128 {
  public:
   using Register = __m128i;
   explicit Codes128(const std::int8_t* levels) : table_(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels))) {}
-  static constexpr Index position(Index at) { return at / 2; }
-  [[gnu::always_inline]] __m128i load(const std::int8_t* panel, Index at) const {
-    const __m128i both = _mm_castpd_si128(_mm_loaddup_pd(reinterpret_cast<const double*>(panel + at / 2)));
+  static constexpr Index stored(Index weights) { return weights / 2; }
+  [[gnu::always_inline]] __m128i load(const std::int8_t* from) const {
+    const __m128i both = _mm_castpd_si128(_mm_loaddup_pd(reinterpret_cast<const double*>(from)));
     return _mm_shuffle_epi8(table_, _mm_and_si128(_mm_srlv_epi64(both, _mm_set_epi64x(4, 0)), _mm_set1_epi8(15)));
   }
 
@@ -40,7 +38,7 @@ struct Int8Avx2 {
   static constexpr std::int32_t lhs_offset = 0;
 
   using Codes = Codes128;
-  static constexpr int code_rows = 4;
+  static constexpr int code_rows = 4, few_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx2>& args) {
@@ -56,10 +54,10 @@ struct Int8Avx2 {
 
   template <int Rows, int Vectors, class Weights>
   [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::int16_t* const (&lhs)[Rows], Index group,
-                                                    const Weights& weights, const std::int8_t* panel, Index at) {
+                                                    const Weights& weights, const std::int8_t* rhs) {
     __m256i b[Vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(weights.load(panel, at + v * 16));
+    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_cvtepi8_epi16(weights.load(rhs + Weights::stored(v * 16)));
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
       const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + group * 2));
@@ -83,7 +81,7 @@ struct Int8Avx2 {
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::int16_t* lhs[Rows];
 #pragma GCC unroll 6
@@ -92,13 +90,12 @@ struct Int8Avx2 {
       if constexpr (Rows == 1) {
         // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
         for (; g + 4 <= args.depth_groups; g += 4) {
-          for (int v = 0; v < Vectors; ++v)
-            _mm_prefetch(reinterpret_cast<const char*>(args.panel) + Weights::position(at) + 2048 + v * 64, _MM_HINT_T0);
+          for (int v = 0; v < Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i, at += Vectors * 16) multiply_group(sum, lhs, g + i, weights, args.panel, at);
+          for (int i = 0; i < 4; ++i, rhs += Weights::stored(Vectors * 16)) multiply_group(sum, lhs, g + i, weights, rhs);
         }
       }
-      for (; g < args.depth_groups; ++g, at += Vectors * 16) multiply_group(sum, lhs, g, weights, args.panel, at);
+      for (; g < args.depth_groups; ++g, rhs += Weights::stored(Vectors * 16)) multiply_group(sum, lhs, g, weights, rhs);
     }
     auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6
@@ -129,7 +126,7 @@ struct Int8SafeAvx2 {
   static constexpr bool never_flips = true;
 
   using Codes = Codes256;
-  static constexpr int code_rows = 4;
+  static constexpr int code_rows = 4, few_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8SafeAvx2>& args) {
@@ -145,10 +142,10 @@ struct Int8SafeAvx2 {
 
   template <int Rows, int Vectors, class Weights>
   [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::uint8_t* const (&lhs)[Rows], Index group,
-                                                    const Weights& weights, const std::int8_t* panel, Index at) {
+                                                    const Weights& weights, const std::int8_t* rhs) {
     __m256i b[Vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) b[v] = weights.load(panel, at + v * 32);
+    for (int v = 0; v < Vectors; ++v) b[v] = weights.load(rhs + Weights::stored(v * 32));
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
       const __m256i a = _mm256_set1_epi32(load_i32(lhs[r] + group * 4));
@@ -172,7 +169,7 @@ struct Int8SafeAvx2 {
       for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
     }
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
@@ -181,13 +178,12 @@ struct Int8SafeAvx2 {
       if constexpr (Rows == 1) {
         // One row reads the weights as fast as memory gives them; the processor's own prefetching ends with each page.
         for (; g + 4 <= args.depth_groups; g += 4) {
-          for (int v = 0; v < 2 * Vectors; ++v)
-            _mm_prefetch(reinterpret_cast<const char*>(args.panel) + Weights::position(at) + 2048 + v * 64, _MM_HINT_T0);
+          for (int v = 0; v < 2 * Vectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048 + v * 64, _MM_HINT_T0);
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i, at += Vectors * 32) multiply_group(sum, lhs, g + i, weights, args.panel, at);
+          for (int i = 0; i < 4; ++i, rhs += Weights::stored(Vectors * 32)) multiply_group(sum, lhs, g + i, weights, rhs);
         }
       }
-      for (; g < args.depth_groups; ++g, at += Vectors * 32) multiply_group(sum, lhs, g, weights, args.panel, at);
+      for (; g < args.depth_groups; ++g, rhs += Weights::stored(Vectors * 32)) multiply_group(sum, lhs, g, weights, rhs);
     }
     auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6

@@ -102,17 +102,20 @@ struct SimdAvx512 {
   }
 };
 
-// Weights [at, at + 64) of a panel: as packed, and as codes of 4 bits.
+// 64 weights of a panel: as packed, and as codes of 4 bits.
 struct BytesAvx512 {
   explicit BytesAvx512(const std::int8_t*) {}
-  [[gnu::always_inline]] __m512i load(const std::int8_t* panel, Index at) const { return _mm512_loadu_si512(panel + at); }
+  static constexpr Index stored(Index weights) { return weights; }
+  [[gnu::always_inline]] __m512i load(const std::int8_t* from) const { return _mm512_loadu_si512(from); }
 };
 class CodesAvx512 {
  public:
   using Register = __m512i;
   explicit CodesAvx512(const std::int8_t* levels) : table_(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))) {}
-  [[gnu::always_inline]] __m512i load(const std::int8_t* panel, Index at) const {
-    const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + at / 2)));
+  static constexpr Index stored(Index weights) { return weights / 2; }
+  [[gnu::always_inline]] __m512i load(const std::int8_t* from) const {
+    _mm_prefetch(reinterpret_cast<const char*>(from) + 2048, _MM_HINT_T0);
+    const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return _mm512_shuffle_epi8(table_, __m512i((Words(both) >> shift) & mask));
   }
 
@@ -132,7 +135,7 @@ struct Int8Avx512Vnni {
   static constexpr std::int32_t lhs_offset = 128;
   static constexpr bool flip_costs = true;
   using Codes = CodesAvx512;
-  static constexpr int code_rows = 4;
+  static constexpr int code_rows = 4, few_rows = 8;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Avx512Vnni>& args) {
@@ -168,15 +171,15 @@ struct Int8Avx512Vnni {
     }
     const __m512i flip = _mm512_set1_epi32(static_cast<int>(args.lhs_flip));
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      const auto add_group = [&](Index g, Index from, __m512i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
+      const auto add_group = [&](Index g, const std::int8_t* panel, __m512i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
         __m512i b[Vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(args.panel, from + v * 64);
+        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(panel + Weights::stored(v * 64));
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           __m512i a = _mm512_set1_epi32(load_i32(lhs[r] + g * 4));
@@ -187,12 +190,12 @@ struct Int8Avx512Vnni {
       };
       Index g = 0;
       if constexpr (chains == 2) {
-        for (; g + 2 <= args.depth_groups; g += 2, at += 2 * Vectors * 64) {
-          add_group(g, at, sum[0]);
-          add_group(g + 1, at + Vectors * 64, sum[1]);
+        for (; g + 2 <= args.depth_groups; g += 2, rhs += Weights::stored(2 * Vectors * 64)) {
+          add_group(g, rhs, sum[0]);
+          add_group(g + 1, rhs + Weights::stored(Vectors * 64), sum[1]);
         }
       }
-      for (; g < args.depth_groups; ++g, at += Vectors * 64) add_group(g, at, sum[0]);
+      for (; g < args.depth_groups; ++g, rhs += Weights::stored(Vectors * 64)) add_group(g, rhs, sum[0]);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {

@@ -38,7 +38,7 @@ struct Int8AvxVnni {
   static constexpr int rows = 6, cols = 16, lanes = 8, depth = 4;
   static constexpr std::int32_t lhs_offset = 128;
   using Codes = Codes256;
-  static constexpr int code_rows = 4;
+  static constexpr int code_rows = 4, few_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8AvxVnni>& args) {
@@ -60,38 +60,58 @@ struct Int8AvxVnni {
 
   template <int Rows, int Vectors, class Weights>
   [[gnu::always_inline]] static void run_tile(const gemm::TileArgs<Int8AvxVnni>& args, const std::int32_t* start) {
-    __m256i sum[Rows][Vectors];
+    // Few rows have several chains of sums each: one would wait for the instruction's latency.
+    constexpr int chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+    __m256i sum[chains][Rows][Vectors];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
+      for (int v = 0; v < Vectors; ++v) {
+        sum[0][r][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start) + v);
+#pragma GCC unroll 4
+        for (int i = 1; i < chains; ++i) sum[i][r][v] = _mm256_setzero_si256();
+      }
     }
     const __m256i flip = _mm256_set1_epi32(static_cast<int>(args.lhs_flip));
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, at += Vectors * 32) {
+      const auto add_group = [&](Index g, const std::int8_t* panel, __m256i(&to)[Rows][Vectors]) __attribute__((always_inline)) {
         __m256i b[Vectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(args.panel, at + v * 32);
+        for (int v = 0; v < Vectors; ++v) b[v] = weights.load(panel + Weights::stored(v * 32));
 #pragma GCC unroll 6
         for (int r = 0; r < Rows; ++r) {
           const __m256i a = _mm256_xor_si256(_mm256_set1_epi32(load_i32(lhs[r] + g * 4)), flip);
 #pragma GCC unroll 2
-          for (int v = 0; v < Vectors; ++v) sum[r][v] = dot_accumulate(sum[r][v], a, b[v]);
+          for (int v = 0; v < Vectors; ++v) to[r][v] = dot_accumulate(to[r][v], a, b[v]);
+        }
+      };
+      Index g = 0;
+      if constexpr (chains > 1) {
+        // One or two rows read the weights as fast as memory gives them; the processor's own prefetching ends with each page.
+        for (; g + chains <= args.depth_groups; g += chains) {
+#pragma GCC unroll 4
+          for (int i = 0; i < chains; ++i, rhs += Weights::stored(Vectors * 32)) {
+            _mm_prefetch(reinterpret_cast<const char*>(rhs) + 2048, _MM_HINT_T0);
+            add_group(g + i, rhs, sum[i]);
+          }
         }
       }
+      for (; g < args.depth_groups; ++g, rhs += Weights::stored(Vectors * 32)) add_group(g, rhs, sum[0]);
     }
     auto* tile = reinterpret_cast<__m256i*>(args.tile);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) {
-        asm("" : "+x"(sum[r][v]));  // else GCC keeps sums in memory where the tile is finished at once
-        _mm256_store_si256(tile + r * Vectors + v, sum[r][v]);
+#pragma GCC unroll 4
+        for (int i = 1; i < chains; ++i) sum[0][r][v] = _mm256_add_epi32(sum[0][r][v], sum[i][r][v]);
+        asm("" : "+x"(sum[0][r][v]));  // else GCC keeps sums in memory where the tile is finished at once
+        _mm256_store_si256(tile + r * Vectors + v, sum[0][r][v]);
       }
     }
   }

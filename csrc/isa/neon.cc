@@ -16,7 +16,7 @@ struct Int8Neon {
   static constexpr int rows = 4, cols = 4, lanes = 4, depth = 16;
   static constexpr std::int32_t lhs_offset = -128;
   using Codes = CodesNeon;
-  static constexpr int code_rows = 2;
+  static constexpr int code_rows = 2, few_rows = 2;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Neon>& args) {
@@ -59,15 +59,15 @@ struct Int8Neon {
     }
     const uint8x16_t flip = vreinterpretq_u8_u32(vdupq_n_u32(args.lhs_flip));
     const Weights weights(args.levels);
-    Index at = 0;
+    const std::int8_t* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const std::uint8_t* lhs[Rows];
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
-      for (Index g = 0; g < args.depth_groups; ++g, at += cols * depth) {
+      for (Index g = 0; g < args.depth_groups; ++g, rhs += Weights::stored(cols * depth)) {
         int8x16_t b[cols];
 #pragma GCC unroll 4
-        for (int c = 0; c < cols; ++c) b[c] = weights.load(args.panel, at + c * depth);
+        for (int c = 0; c < cols; ++c) b[c] = weights.load(rhs + Weights::stored(c * depth));
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) {
           const int8x16_t a = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(lhs[r] + g * depth), flip));

@@ -16,7 +16,7 @@ struct Int8Dotprod {
   static constexpr int rows = 6, cols = 16, lanes = 4, depth = 4;
   static constexpr std::int32_t lhs_offset = -128;
   using Codes = CodesNeon;
-  static constexpr int code_rows = 4;
+  static constexpr int code_rows = 4, few_rows = 4;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8Dotprod>& args) {

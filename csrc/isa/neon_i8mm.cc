@@ -27,7 +27,7 @@ struct Int8I8mm {
 #endif
   static constexpr std::int32_t lhs_offset = 0;
   using Codes = CodesNeon;
-  static constexpr int code_rows = 2;
+  static constexpr int code_rows = 2, few_rows = 2;
 
   template <int Rows, int Vectors>
   static void run(const gemm::TileArgs<Int8I8mm>& args) {
@@ -44,13 +44,13 @@ struct Int8I8mm {
   template <int Rows, int Vectors, bool is_signed, class Weights>
   struct Tile {
     static constexpr int row_pairs = (Rows + 1) / 2, col_pairs = Vectors * 2;
-    static constexpr Index group_bytes = col_pairs * 16;
+    static constexpr Index group_bytes = Weights::stored(col_pairs * 16);
 
     [[gnu::always_inline]] static void add_group(int32x4_t (&sum)[row_pairs][col_pairs], const uint8x16_t (&a)[row_pairs], const Weights& weights,
-                                                 const std::int8_t* panel, Index at) {
+                                                 const std::int8_t* rhs) {
 #pragma GCC unroll 12
       for (int c = 0; c < col_pairs; ++c) {
-        const int8x16_t b = weights.load(panel, at + c * 16);
+        const int8x16_t b = weights.load(rhs + Weights::stored(c * 16));
 #pragma GCC unroll 4
         for (int r = 0; r < row_pairs; ++r) {
           if constexpr (is_signed) sum[r][c] = vmmlaq_s32(sum[r][c], vreinterpretq_s8_u8(a[r]), b);
@@ -67,13 +67,13 @@ struct Int8I8mm {
         for (int c = 0; c < col_pairs; ++c) sum[r][c] = vdupq_n_s32(0);
       }
       const Weights weights(args.levels);
-      Index at = 0;
+      const std::int8_t* rhs = args.panel;
       for (Index tap = 0; tap < args.taps; ++tap) {
         const std::uint8_t* lhs[2 * row_pairs];
 #pragma GCC unroll 12
         for (int r = 0; r < 2 * row_pairs; ++r) lhs[r] = args.lhs_rows[r < Rows ? r : Rows - 1] + args.tap_offsets[tap];
         Index g = 0;
-        for (; g + 2 <= args.depth_groups; g += 2, at += 2 * group_bytes) {
+        for (; g + 2 <= args.depth_groups; g += 2, rhs += 2 * group_bytes) {
           uint8x16_t first[row_pairs], second[row_pairs];
 #pragma GCC unroll 4
           for (int r = 0; r < row_pairs; ++r) {
@@ -81,15 +81,15 @@ struct Int8I8mm {
             first[r] = first_depths(upper, lower);
             second[r] = second_depths(upper, lower);
           }
-          add_group(sum, first, weights, args.panel, at);
-          add_group(sum, second, weights, args.panel, at + group_bytes);
+          add_group(sum, first, weights, rhs);
+          add_group(sum, second, weights, rhs + group_bytes);
         }
         if (g < args.depth_groups) {
           uint8x16_t last[row_pairs];
 #pragma GCC unroll 4
           for (int r = 0; r < row_pairs; ++r) last[r] = vcombine_u8(vld1_u8(lhs[2 * r] + g * depth), vld1_u8(lhs[2 * r + 1] + g * depth));
-          add_group(sum, last, weights, args.panel, at);
-          at += group_bytes;
+          add_group(sum, last, weights, rhs);
+          rhs += group_bytes;
         }
       }
       store(sum, args.tile);

@@ -172,21 +172,19 @@ inline int load_i32(const void* from) {
   return value;
 }
 
-// Weights [at, at + 32) of a panel: as packed, and as codes of 4 bits.
+// 32 weights of a panel: as packed, and as codes of 4 bits.
 struct Bytes256 {
   explicit Bytes256(const std::int8_t*) {}
-  static constexpr Index position(Index at) { return at; }
-  [[gnu::always_inline]] __m256i load(const std::int8_t* panel, Index at) const {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + at));
-  }
+  static constexpr Index stored(Index weights) { return weights; }
+  [[gnu::always_inline]] __m256i load(const std::int8_t* from) const { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
 };
 class Codes256 {
  public:
   using Register = __m256i;
   explicit Codes256(const std::int8_t* levels) : table_(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))) {}
-  static constexpr Index position(Index at) { return at / 2; }
-  [[gnu::always_inline]] __m256i load(const std::int8_t* panel, Index at) const {
-    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + at / 2)));
+  static constexpr Index stored(Index weights) { return weights / 2; }
+  [[gnu::always_inline]] __m256i load(const std::int8_t* from) const {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     const __m256i codes = _mm256_srlv_epi64(both, _mm256_setr_epi64x(0, 0, 4, 4));
     return _mm256_shuffle_epi8(table_, _mm256_and_si256(codes, _mm256_set1_epi8(15)));
   }

@@ -60,17 +60,19 @@ struct SimdNeon {
   }
 };
 
-// Weights [at, at + 16) of a panel: as packed, and as codes of 4 bits.
+// 16 weights of a panel: as packed, and as codes of 4 bits.
 struct BytesNeon {
   explicit BytesNeon(const std::int8_t*) {}
-  [[gnu::always_inline]] int8x16_t load(const std::int8_t* panel, Index at) const { return vld1q_s8(panel + at); }
+  static constexpr Index stored(Index weights) { return weights; }
+  [[gnu::always_inline]] int8x16_t load(const std::int8_t* from) const { return vld1q_s8(from); }
 };
 class CodesNeon {
  public:
   using Register = int8x16_t;
   explicit CodesNeon(const std::int8_t* levels) : table_(vld1q_s8(levels)) {}
-  [[gnu::always_inline]] int8x16_t load(const std::int8_t* panel, Index at) const {
-    const uint8x8_t both = vld1_u8(reinterpret_cast<const std::uint8_t*>(panel) + at / 2);
+  static constexpr Index stored(Index weights) { return weights / 2; }
+  [[gnu::always_inline]] int8x16_t load(const std::int8_t* from) const {
+    const uint8x8_t both = vld1_u8(reinterpret_cast<const std::uint8_t*>(from));
     return vqtbl1q_s8(table_, vcombine_u8(vand_u8(both, vdup_n_u8(15)), vshr_n_u8(both, 4)));
   }
 
@@ -80,7 +82,8 @@ class CodesNeon {
 // Elements of a panel of floats.
 struct FloatsNeon {
   explicit FloatsNeon(const std::int8_t*) {}
-  [[gnu::always_inline]] float32x4_t load(const float* panel, Index at) const { return vld1q_f32(panel + at); }
+  static constexpr Index stored(Index weights) { return weights; }
+  [[gnu::always_inline]] float32x4_t load(const float* from) const { return vld1q_f32(from); }
 };
 
 // rows x vectors of 4 columns: sum[r][v] = Kernel::multiply_add<lane>(sum[r][v], rhs[v], lhs[r]).
@@ -98,26 +101,26 @@ class TileByLane {
       for (int v = 0; v < Vectors; ++v) sum[r][v] = Sum{};
     }
     const Weights weights(args.levels);
-    Index at = 0;
+    const auto* rhs = args.panel;
     for (Index tap = 0; tap < args.taps; ++tap) {
       const typename Kernel::Lhs* lhs[Rows];
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) lhs[r] = args.lhs_rows[r] + args.tap_offsets[tap];
       Index g = 0;
-      for (; g + 4 <= args.depth_groups; g += 4, at += 4 * group_elements) {
+      for (; g + 4 <= args.depth_groups; g += 4, rhs += 4 * group_size) {
         Register a[Rows];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) a[r] = Kernel::load_four(lhs[r] + g * Kernel::depth, args.lhs_flip);
-        add_group<0>(sum, a, weights, args.panel, at);
-        add_group<1>(sum, a, weights, args.panel, at + group_elements);
-        add_group<2>(sum, a, weights, args.panel, at + 2 * group_elements);
-        add_group<3>(sum, a, weights, args.panel, at + 3 * group_elements);
+        add_group<0>(sum, a, weights, rhs);
+        add_group<1>(sum, a, weights, rhs + group_size);
+        add_group<2>(sum, a, weights, rhs + 2 * group_size);
+        add_group<3>(sum, a, weights, rhs + 3 * group_size);
       }
-      for (; g < args.depth_groups; ++g, at += group_elements) {
+      for (; g < args.depth_groups; ++g, rhs += group_size) {
         Register a[Rows];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) a[r] = Kernel::load_one(lhs[r] + g * Kernel::depth, args.lhs_flip);
-        add_group<0>(sum, a, weights, args.panel, at);
+        add_group<0>(sum, a, weights, rhs);
       }
     }
 #pragma GCC unroll 8
@@ -130,14 +133,14 @@ class TileByLane {
  private:
   using Register = typename Kernel::Register;
   using Sum = typename Kernel::Sum;
-  static constexpr Index group_elements = Vectors * 4 * Kernel::depth;
+  static constexpr Index group_size = Weights::stored(Vectors * 4 * Kernel::depth);
 
   template <int lane>
   [[gnu::always_inline]] static void add_group(Sum (&sum)[Rows][Vectors], const Register (&a)[Rows], const Weights& weights,
-                                               const typename Kernel::Rhs* panel, Index at) {
+                                               const typename Kernel::Rhs* rhs) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const Register b = weights.load(panel, at + v * 4 * Kernel::depth);
+      const Register b = weights.load(rhs + Weights::stored(v * 4 * Kernel::depth));
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) sum[r][v] = Kernel::template multiply_add<lane>(sum[r][v], b, a[r]);
     }
