@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["add_initializer", "constant_of", "fresh_name", "integers_of"]
+__all__ = ["add_initializer", "add_lookup", "constant_of", "fresh_name", "integers_of", "lookup_of"]
+
+_LOOKUP = "qkern.lookup"
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
@@ -67,3 +69,16 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[Any], taken: set[
     value = ir.Value(name=unique, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def add_lookup(graph: ir.Graph, name: str, table: NDArray[Any], places: NDArray[Any]) -> ir.Value:
+    """Registers `table[places]` under `name` (made unique), and remembers what it is made of."""
+    value = add_initializer(graph, name, table[places])
+    value.meta[_LOOKUP] = (table, places)
+    return value
+
+
+def lookup_of(value: ir.Value) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Table and places of what `add_lookup` has made; None for other values."""
+    found: tuple[NDArray[Any], NDArray[Any]] | None = value.meta.get(_LOOKUP)
+    return found

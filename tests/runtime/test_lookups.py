@@ -97,6 +97,16 @@ def test_as_int8_weights(case, fused):
     assert [(step.op_type, step.kind) for step in session.steps] == [(step.op_type, step.kind) for step in plain.steps]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_kernels_keep_them_in_4_bits(case):
+    """Where there is one table of 16 ascending levels, and for a kernel that has such a form."""
+    nodes, constants, _ = CASES[case]
+    session = qkern.Session(network(nodes, constants), algorithm="direct")
+    (layer,) = (layer for step in session.steps for layer in step.call.layers())
+    eight_bits = ("unsorted levels", "7 levels", "a table per channel", "a table of two axes")
+    assert layer.bits == (8 if case in eight_bits else 4)
+
+
 def test_float_levels_are_float_weights():
     """Nothing says that these are codes: the layer is computed in float32."""
     nodes = [

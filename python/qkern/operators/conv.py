@@ -57,17 +57,7 @@ class Conv(Operator):
         to = lowering.destination(node)
         if to.params is None:  # float output: no activation is absorbed
             to = lowering.destination(node, absorb=False)
-        packed = _core.QConv(
-            layer.weight,
-            layer.scale,
-            layer.bias,
-            x_scale=layer.x.scale,
-            x_zero_point=layer.x.zero_point,
-            weight_zero_point=layer.zero_point,
-            algorithm=lowering.algorithm,
-            **output_arguments(to),
-            **geometry,
-        )
+        packed = layer.packed(_core.QConv, np.asarray, algorithm=lowering.algorithm, **output_arguments(to), **geometry)
         call = Convolution(packed, to.dtype)
         codes = lowering.read_codes(layer.x, channels_last=True)
         lowering.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _core
 from ..graph_values import constant_of
@@ -50,17 +51,12 @@ class Gemm(Operator):
         to = lowering.destination(node)
         if to.params is None:
             to = lowering.destination(node, absorb=False)
-        weight = layer.weight if axis == 0 else np.ascontiguousarray(layer.weight.T)
         source, channels = lowering.read_columns(layer.x)
-        packed = _core.QLinear(
-            in_order_of_columns(weight, channels),
-            layer.scale,
-            layer.bias,
-            x_scale=layer.x.scale,
-            x_zero_point=layer.x.zero_point,
-            weight_zero_point=layer.zero_point,
-            **output_arguments(to),
-        )
+
+        def arranged(weight: NDArray[Any]) -> NDArray[Any]:
+            return in_order_of_columns(weight if axis == 0 else np.ascontiguousarray(weight.T), channels)
+
+        packed = layer.packed(_core.QLinear, arranged, **output_arguments(to))
         call = FullyConnected(packed, to.dtype)
         lowering.add(node, call, [source], to, kind="int8", reason=layer.note)
 

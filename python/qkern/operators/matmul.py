@@ -46,14 +46,11 @@ class MatMul(Operator):
             if to.params is None:
                 to = lowering.destination(node, absorb=False)
             source, channels = lowering.read_columns(layer.x)
-            packed = _core.QLinear(
-                in_order_of_columns(np.ascontiguousarray(layer.weight.T), channels),
-                layer.scale,
-                x_scale=layer.x.scale,
-                x_zero_point=layer.x.zero_point,
-                weight_zero_point=layer.zero_point,
-                **output_arguments(to),
-            )
+
+            def arranged(weight: NDArray[Any]) -> NDArray[Any]:
+                return in_order_of_columns(np.ascontiguousarray(weight.T), channels)
+
+            packed = layer.packed(_core.QLinear, arranged, **output_arguments(to))
             call = FullyConnected(packed, to.dtype)
             lowering.add(node, call, [source], to, kind="int8", reason=layer.note)
             return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph_values import constant_of
+from ..graph_values import constant_of, lookup_of
 from ..program import Destination, Lowering, Quantized, Unsupported
 from ..scheme import QuantParams
 
@@ -24,7 +25,7 @@ _INT32 = np.iinfo(np.int32)
 @dataclass(frozen=True, eq=False)
 class Int8Layer:
     """Operands of an int8 layer. `scale`, `zero_point`: one, or one per output channel. `note`: what a report should
-    say about it."""
+    say about it. `codes`: what `weight` is in a table of 16 levels, where it is, uint8 and the table."""
 
     x: Quantized
     weight: NDArray[Any]
@@ -32,6 +33,24 @@ class Int8Layer:
     zero_point: NDArray[Any]
     bias: NDArray[np.int32] | None
     note: str
+    codes: tuple[NDArray[np.uint8], NDArray[np.int8]] | None
+
+    def packed(
+        self, kernel: Callable[..., Any], arranged: Callable[[NDArray[Any]], NDArray[Any]], **arguments: Any
+    ) -> Any:
+        """`kernel` (`_core.QConv` or `_core.QLinear`) of the weights as it wants them `arranged`, in 4 bits where they
+        have a table."""
+        weight, levels = (self.weight, None) if self.codes is None else self.codes
+        return kernel(
+            arranged(weight),
+            self.scale,
+            self.bias,
+            x_scale=self.x.scale,
+            x_zero_point=self.x.zero_point,
+            weight_zero_point=self.zero_point,
+            levels=levels,
+            **arguments,
+        )
 
 
 def shape_of_weight(node: ir.Node, lowering: Lowering) -> tuple[int, ...]:
@@ -65,13 +84,23 @@ def int8_layer(node: ir.Node, lowering: Lowering, channel_axis: int, groups: int
         scale, zero_point = np.tile(scale, groups), np.tile(zero_point, groups)
     bias_value = node.inputs[2] if len(node.inputs) > 2 else None
     if bias_value is None:
-        return Int8Layer(x, weight, scale, zero_point, None, "")
+        return Int8Layer(x, weight, scale, zero_point, None, "", _in_four_bits(w.codes))
     channels = weight.shape[channel_axis % weight.ndim] * groups
     row = _bias(lowering, bias_value, x.params, scale, channels)
     if isinstance(row, str):
         return row
     bias, note = row
-    return Int8Layer(x, weight, scale, zero_point, bias, note)
+    return Int8Layer(x, weight, scale, zero_point, bias, note, _in_four_bits(w.codes))
+
+
+def _in_four_bits(weight: ir.Value) -> tuple[NDArray[np.uint8], NDArray[np.int8]] | None:
+    found = lookup_of(weight)
+    if found is None:
+        return None
+    table, places = found
+    if table.dtype != np.int8 or table.size != 16 or (np.diff(table.astype(np.int16)) <= 0).any():
+        return None
+    return places.astype(np.uint8), table
 
 
 def _bias(

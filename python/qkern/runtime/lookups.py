@@ -3,7 +3,8 @@
     DequantizeLinear(Gather(levels, codes)) -> DequantizeLinear(levels[codes])
 
 with int8 (or uint8) levels in one axis and integer codes: initializers, or what a Cast, or an Add of a constant, makes
-of one. So every node behind it meets 8-bit weights, whatever the codes are stored in; `levels_of` tells the table.
+of one. So every node behind it meets 8-bit weights, whatever the codes are stored in; `graph_values.lookup_of` tells
+table and codes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph_values import add_initializer, constant_of
+from ..graph_values import add_lookup, constant_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -28,15 +29,21 @@ def expand_lookups(model: ir.Model) -> None:
             if node.domain != "" or node.op_type != "DequantizeLinear":
                 continue
             source = node.inputs[0]
-            codes = looked_up(source)
-            if source is not None and codes is not None:
-                node.replace_input_with(0, add_initializer(graph, f"{source.name}", codes))
+            found = _lookup(source)
+            if source is not None and found is not None:
+                node.replace_input_with(0, add_lookup(graph, f"{source.name}", *found))
                 _remove_unread(source.producer())
 
 
 def looked_up(value: ir.Value | None) -> NDArray[Any] | None:
     """The array of `value`, where that is the Gather of a constant table at constant places; None for anything else.
     Raises ValueError for a place that the table doesn't have."""
+    found = _lookup(value)
+    return None if found is None else found[0][found[1]]
+
+
+def _lookup(value: ir.Value | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Table and places."""
     gather = _producer(value, "Gather")
     if gather is None or gather.attributes.get_int("axis", 0) not in (0, -1):
         return None
@@ -47,7 +54,7 @@ def looked_up(value: ir.Value | None) -> NDArray[Any] | None:
     if outside.any():
         wrong = places[outside][0]
         raise ValueError(f"node {gather.name!r} (Gather): index {wrong} of a table of {table.size} levels")
-    return table[places]
+    return table, (places % max(table.size, 1)).astype(np.uint8 if table.size <= 256 else np.int64)
 
 
 def _integers(value: ir.Value | None) -> NDArray[np.int64] | None:
