@@ -156,8 +156,16 @@ def return_free_memory() -> None: ...
 
 # --- layers, prepacked once and called often ---------------------------------
 
+class _Layer(_Packed):
+    """What the layers share besides."""
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]: ...
+    @property
+    def tile(self) -> tuple[int, int, int] | None: ...
+
 @final
-class QLinear(_Packed):
+class QLinear(_Layer):
     def __init__(
         self,
         weight: Array,
@@ -179,13 +187,9 @@ class QLinear(_Packed):
     ) -> Array: ...
     @property
     def is_safe(self) -> bool: ...
-    @property
-    def weight_shape(self) -> tuple[int, int]: ...
-    @property
-    def tile(self) -> tuple[int, int, int]: ...
 
 @final
-class QConv(_Packed):
+class QConv(_Layer):
     def __init__(
         self,
         weight: Array,
@@ -222,27 +226,19 @@ class QConv(_Packed):
     @property
     def is_safe(self) -> bool: ...
     @property
-    def weight_shape(self) -> tuple[int, ...]: ...
-    @property
     def groups(self) -> int: ...
     @property
     def route(self) -> str: ...
-    @property
-    def tile(self) -> tuple[int, int, int] | None: ...
 
 @final
-class Linear(_Packed):
+class Linear(_Layer):
     """FP32 fallback with the bits of every tier alike (one fused multiply-add per step, in order)."""
 
     def __init__(self, weight: Floats, bias: Floats | None = None, *, clamp: Bounds | None = None) -> None: ...
     def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
-    @property
-    def weight_shape(self) -> tuple[int, int]: ...
-    @property
-    def tile(self) -> tuple[int, int, int]: ...
 
 @final
-class Conv(_Packed):
+class Conv(_Layer):
     """FP32 fallback of `QConv`; weight [out, in/groups, *kernel]."""
 
     def __init__(
@@ -260,13 +256,9 @@ class Conv(_Packed):
     def __call__(self, x: Floats, *, out: Floats | None = None) -> Floats: ...
     def output_shape(self, x_shape: Sequence[int]) -> tuple[int, ...]: ...
     @property
-    def weight_shape(self) -> tuple[int, ...]: ...
-    @property
     def groups(self) -> int: ...
     @property
     def route(self) -> str: ...
-    @property
-    def tile(self) -> tuple[int, int, int] | None: ...
 
 # --- tiers and threads -------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -22,9 +22,9 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "int8_safe" where
-    layers have saturation-safe weights, "float32"); `bandwidth`: bytes a second that reading again and again so many
-    bytes reaches, by that number; `threads` that did both."""
+    """`peaks`: operations a second, 2 per multiply-add, by tier and type of the operands ("int8", "float32", and
+    "int8_safe" where saturation-safe weights take other instructions); `bandwidth`: bytes a second that reading again
+    and again so many bytes reaches, by that number; `threads` that did both."""
 
     threads: int
     peaks: dict[tuple[str, str], float]
@@ -57,9 +57,9 @@ class LoopTimer:
     """Times the register loops of some tiers, once a call of `time`: between the runs that they are compared with, so
     that a processor that slows down does so for both."""
 
-    def __init__(self, tiers: Iterable[str], dtypes: Sequence[str] = ("int8", "float32")) -> None:
+    def __init__(self, tiers: Iterable[str]) -> None:
         self._times: dict[tuple[str, str], list[float]] = {
-            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in dtypes
+            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in _dtypes(tier)
         }
 
     def time(self) -> None:
@@ -88,6 +88,11 @@ def measure_limits(tiers: Iterable[str]) -> Limits:
     for _ in range(_REPEATS):
         timer.time()
     return Limits(_core.get_num_threads(), timer.peaks(), measure_bandwidth())
+
+
+def _dtypes(tier: str) -> list[str]:
+    any_weights, safe = (_core.register_loop_instructions(tier, dtype) for dtype in ("int8", "int8_safe"))
+    return ["int8", "float32"] if safe == any_weights else ["int8", "int8_safe", "float32"]
 
 
 def _size(count: int) -> str:

@@ -40,9 +40,7 @@ def profiled(
             least = _LEAST_SLOW_RUNS
             break
     layers = [_layer(step) for step in program.steps]
-    safe = ["int8_safe"] if any(layer is not None and layer.is_safe for layer in layers) else []
-    tiers = [layer.tier for layer in layers if layer is not None] or [_core.isa_active()]
-    loops = LoopTimer(tiers, ["int8", *safe, "float32"])
+    loops = LoopTimer([layer.tier for layer in layers if layer is not None] or [_core.isa_active()])
     totals: list[float] = []
     rounds: list[list[float]] = []
     begin = time.perf_counter()
@@ -104,13 +102,8 @@ def _layer(step: Step) -> Layer | None:
     first, nbytes = layers[0], sum(layer.nbytes for layer in layers)
     if isinstance(first, (_core.QLinear, _core.Linear)):
         route = f"{step.call.route}, 4-bit codes" if first.bits == 4 else step.call.route
-        return Layer(route, first.isa, nbytes, first.tile, is_safe=_is_safe(first))
-    route = step.call.route or first.route
-    return Layer(route, first.isa, nbytes, first.tile, first.groups, _is_safe(first))
-
-
-def _is_safe(layer: object) -> bool:
-    return isinstance(layer, (_core.QLinear, _core.QConv)) and layer.is_safe
+        return Layer(route, first.isa, nbytes, first.tile, is_safe=isinstance(first, _core.QLinear) and first.is_safe)
+    return Layer(step.call.route or first.route, first.isa, nbytes, first.tile, first.groups)
 
 
 def _for_image(layer: Layer | None, call: Call, read: Sequence[Form]) -> Layer | None:
@@ -118,7 +111,7 @@ def _for_image(layer: Layer | None, call: Call, read: Sequence[Form]) -> Layer |
     if layer is None or not read or not (isinstance(call, Convolution) and isinstance(call.layer, _core.QConv)):
         return layer
     route = call.layer.route_of(read[0].shape)
-    return replace(layer, route=route, is_safe=layer.is_safe and not route.startswith("winograd"))
+    return replace(layer, route=route, is_safe=not route.startswith("winograd") and call.layer.is_safe)
 
 
 def _forms(slots: Sequence[int], clock: Clock) -> list[Form]:
