@@ -12,6 +12,11 @@ for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
 if "--openblas-core" in sys.argv[:-1]:
     os.environ["OPENBLAS_CORETYPE"] = sys.argv[sys.argv.index("--openblas-core") + 1]
 
+if sys.argv[1:2] == ["models"]:
+    from .models.command import main
+
+    sys.exit(main(sys.argv[2:]))
+
 from .run import main  # noqa: E402
 
 sys.exit(main())
