@@ -10,18 +10,19 @@ namespace {
 
 constexpr Index count = 16;
 
-std::vector<std::int8_t> table_of(const py::object& levels) {
+}  // namespace
+
+std::vector<std::int8_t> level_table(const py::object& levels, bool (*fits)(Index), const char* expected) {
   if (!py::isinstance<py::array>(levels)) type_error("levels must be an array of int8");
   const auto given = py::reinterpret_borrow<py::array>(levels);
   dtype_of(given, "levels", {DType::Int8});
-  if (given.ndim() != 1 || given.size() != count) value_error("levels has shape " + to_string(shape_of(given)) + "; expected (16,)");
+  if (given.ndim() != 1 || !fits(given.size())) value_error("levels has shape " + to_string(shape_of(given)) + "; expected " + expected);
   const py::array table = contiguous(given);
   const auto* first = static_cast<const std::int8_t*>(table.data());
-  if (std::adjacent_find(first, first + count, std::greater_equal<>()) != first + count) value_error("levels must be ascending, each once");
-  return {first, first + count};
+  const auto* last = first + table.size();
+  if (std::adjacent_find(first, last, std::greater_equal<>()) != last) value_error("levels must be ascending, each once");
+  return {first, last};
 }
-
-}  // namespace
 
 GivenWeights given_weights(const py::array& weight, const char* argument, const py::object& levels) {
   if (levels.is_none()) {
@@ -29,7 +30,8 @@ GivenWeights given_weights(const py::array& weight, const char* argument, const 
     return {contiguous(weight), dtype, {}};
   }
   dtype_of(weight, argument, {DType::Uint8});
-  std::vector<std::int8_t> table = table_of(levels);
+  std::vector<std::int8_t> table = level_table(
+      levels, [](Index size) { return size == count; }, "(16,)");
   const py::array given = contiguous(weight);
   const auto* from = static_cast<const std::uint8_t*>(given.data());
   const auto wrong = std::find_if(from, from + given.size(), [](std::uint8_t code) { return code >= count; });

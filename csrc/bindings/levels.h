@@ -12,6 +12,9 @@ struct GivenWeights {
   std::vector<std::int8_t> levels;  // none, or 16
 };
 
+// The table in `levels`: int8, ascending, of as many as `fits` says; `expected`: its shape, for the error.
+std::vector<std::int8_t> level_table(const py::object& levels, bool (*fits)(Index), const char* expected);
+
 // `levels` None: `weight` is int8 or uint8. Else it is uint8, each 0 ... 15. ValueError and TypeError name `argument` or levels.
 GivenWeights given_weights(const py::array& weight, const char* argument, const py::object& levels);
 

@@ -15,6 +15,7 @@ void bind_linear(pybind11::module_& m);
 void bind_add(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
 void bind_lookup(pybind11::module_& m);
+void bind_encode(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_column_sums(pybind11::module_& m);
@@ -47,6 +48,7 @@ PYBIND11_MODULE(_core, m) {
   bind_add(m);
   bind_pool(m);
   bind_lookup(m);
+  bind_encode(m);
   bind_layout(m);
   bind_histogram(m);
   bind_column_sums(m);

@@ -43,6 +43,8 @@ struct Kernels {
   void (*add_to)(const void* b, DType b_dtype, Index n, const AddParams&, DType dtype, void* y);
   // y[i] = table[byte x[i]]; y may be x
   void (*lookup)(const std::uint8_t* x, Index n, const std::uint8_t* table, std::uint8_t* y);
+  // code of x[i] / scale[i * step] (elementwise/encode.h)
+  void (*encode)(const float* x, Index n, const float* scale, Index step, const float* sums, std::uint8_t* y);
   // max(y, x), element by element
   void (*max_into)(const void* x, DType dtype, Index n, void* y);
   // y += x, codes into int32, floats into float

@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "elementwise/encode.h"
 #include "elementwise/histogram.h"
 #include "elementwise/kernels.h"
 #include "elementwise/rounding.h"
@@ -212,8 +213,9 @@ template <class Tag>
 constexpr Kernels make_kernels() {
   using L = Loops<Tag>;
   using H = Histogram<typename Tag::Simd>;
-  return {&L::quantize, &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize, &L::requantize_each, &L::add,
-          &L::add_to,   &L::lookup,        &L::max_into,   &L::add_into,        &H::extremes,   &H::find_bins};
+  return {&L::quantize,        &L::quantize_each, &L::dequantize, &L::dequantize_each, &L::requantize,
+          &L::requantize_each, &L::add,           &L::add_to,     &L::lookup,          &Encode<typename Tag::Simd>::run,
+          &L::max_into,        &L::add_into,      &H::extremes,   &H::find_bins};
 }
 
 }  // namespace

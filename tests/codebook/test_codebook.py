@@ -7,6 +7,7 @@ import itertools
 import pickle
 
 import numpy as np
+import oracle
 import pytest
 import qkern
 from emulation import smaller
@@ -17,13 +18,6 @@ from qkern.codebook import METHODS, Codebook
 from qkern.codebook.kmeans import _chosen
 
 LEVELS = [-128, -90, -60, -40, -25, -13, -5, -4, -3, 0, 3, 10, 30, 55, 90, 127]
-
-
-def encoded(w, levels, scale):
-    """The nearest level: as many as middles between neighbours are below v. A distance would be rounded."""
-    v = (np.asarray(w, np.float32) / scale).astype(np.float64)
-    levels = np.asarray(levels, np.float64)
-    return (v[..., None] > (levels[1:] + levels[:-1]) / 2).sum(axis=-1)
 
 
 def error(w, codebook, weights=1.0):
@@ -42,7 +36,7 @@ def test_nearest_level(rng, scale):
     for w in (near * scale, (rng.standard_normal((3, 40)) * 60).astype(np.float32) * scale, np.float32(LEVELS) * scale):
         codes = book.encode(w)
         assert codes.dtype == np.uint8
-        np.testing.assert_array_equal(codes, encoded(w, LEVELS, scale))
+        np.testing.assert_array_equal(codes, oracle.encode(w, LEVELS, scale))
         np.testing.assert_array_equal(book.decode(codes), np.float32(LEVELS)[codes] * scale, strict=True)
     if scale == 1:  # each a tie, exactly
         np.testing.assert_array_equal(book.encode(middles), range(15))
@@ -66,7 +60,7 @@ def test_what_is_no_number():
     scale=st.sampled_from([1.0, 0.3, 7.0]),
 )
 def test_any_table(levels, w, scale):
-    np.testing.assert_array_equal(Codebook(levels, scale).encode(w), encoded(w, levels, np.float32(scale)))
+    np.testing.assert_array_equal(Codebook(levels, scale).encode(w), oracle.encode(w, levels, np.float32(scale)))
 
 
 @pytest.mark.parametrize("table_axis", [None, 0, 1, 2])
@@ -81,7 +75,7 @@ def test_scales_and_tables_along_axes(rng, axis, table_axis):
     for at in np.ndindex(w.shape):
         levels = book.levels if table_axis is None else book.levels[at[table_axis] // 2]
         scale = book.scale if axis is None else book.scale[at[axis]]
-        assert codes[at] == encoded(w[at], levels, scale)
+        assert codes[at] == oracle.encode(w[at], levels, scale)
         assert decoded[at] == np.float32(levels[codes[at]]) * scale
     assert book.nbytes == 16 * tables + 4 * book.scale.size
     moved = w[..., ::-1].transpose(0, 2, 1).copy().transpose(0, 2, 1)[..., ::-1]

@@ -3,7 +3,7 @@
 from .floats import conv_fma, fma, linear_fma
 from .pools import average_pool, max_pool
 from .products import conv, matmul, pad_pairs, wrap
-from .quantization import add, dequantize, lookup, quantize, requantize
+from .quantization import add, dequantize, encode, lookup, quantize, requantize
 
 __all__ = [
     "add",
@@ -11,6 +11,7 @@ __all__ = [
     "conv",
     "conv_fma",
     "dequantize",
+    "encode",
     "fma",
     "linear_fma",
     "lookup",

@@ -56,3 +56,14 @@ def add(a, b, a_scale, b_scale, y_scale, a_zero_point=0, b_zero_point=0, y_zero_
 
 def lookup(x, table):
     return table[x.view(np.uint8)]
+
+
+def encode(x, levels, scale):
+    """The index of the nearest level: as many as middles of neighbours are below v. A distance would be rounded."""
+    with np.errstate(all="ignore"):
+        v = (np.asarray(x, np.float32) / np.asarray(scale, np.float32)).astype(np.float64)
+    v = np.where(np.isnan(v), 0, v)
+    levels = np.asarray(levels, np.float64)
+    return sum(
+        ((v > middle).astype(np.uint8) for middle in (levels[1:] + levels[:-1]) / 2), np.zeros(v.shape, np.uint8)
+    )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
 from ..qarray.as_array import as_array
 from ..qarray.formula import Formula
 from .additive_powers_of_two import additive_powers_of_two
 from .kmeans import kmeans
 from .nf4 import nf4
 from .powers_of_two import powers_of_two
-from .problem import Codes, Fit, Floats, Levels, Problem, nearest
+from .problem import Codes, Fit, Floats, Levels, Problem, along, nearest
 from .uniform import by_best_clip, by_largest_value
 
 __all__ = ["METHODS", "Codebook"]
@@ -151,8 +151,8 @@ class Codebook:
         """Codes, uint8 of w's shape: the level nearest to w / scale (a true division in float32), the lower of two that
         are as near; infinities get the ends, NaN what 0 gets. Raises ValueError where w's shape doesn't fit."""
         values = _floats(w, "w", finite=False)
-        table, scale = self._for(values.shape, "w")
-        return nearest(values, scale, np.atleast_2d(self._levels), table)
+        axis, table = self._for(values.shape, "w")
+        return nearest(values, self._scale, axis, np.atleast_2d(self._levels), table)
 
     def expand(self, codes: ArrayLike) -> Levels:
         """The int8 levels of codes, as the int8 kernels take them. Raises ValueError for codes out of the table."""
@@ -163,16 +163,19 @@ class Codebook:
         wrong = given[(given < 0) | (given >= count)]
         if wrong.size:
             raise ValueError(f"codes: {wrong.flat[0]} is out of a table of {count} levels")
-        table, _ = self._for(given.shape, "codes")
-        result: Levels = np.atleast_2d(self._levels)[table, given.astype(np.intp)]
+        _, table = self._for(given.shape, "codes")
+        if self._table_axis is None:
+            padded = np.zeros(256, np.int8)
+            padded[:count] = self._levels
+            return np.asarray(_core.lookup(given.astype(np.uint8, copy=False), padded))
+        result: Levels = self._levels[table, given.astype(np.intp)]
         return result
 
     def decode(self, codes: ArrayLike) -> Floats:
         """The real numbers of codes, `float32(levels[code]) * scale`. Raises as `expand`."""
         levels = self.expand(codes)
-        _, scale = self._for(levels.shape, "codes")
-        result: Floats = levels.astype(np.float32) * scale
-        return result
+        axis, _ = self._for(levels.shape, "codes")
+        return _core.dequantize(levels, self._scale, axis=axis)
 
     def __repr__(self) -> str:
         tables = f"{len(self._levels)} tables of " if self._levels.ndim == 2 else ""
@@ -182,8 +185,8 @@ class Codebook:
     def __reduce__(self) -> tuple[Any, ...]:
         return Codebook, (self._levels, self._scale, self._axis, self._table_axis, self._block_size)
 
-    def _for(self, shape: tuple[int, ...], argument: str) -> tuple[NDArray[np.intp], Floats]:
-        """Table and scale of each element, in shapes that broadcast against `shape`."""
+    def _for(self, shape: tuple[int, ...], argument: str) -> tuple[int | None, NDArray[np.intp]]:
+        """The axis along which scales vary, and the table of each element, which broadcasts against `shape`."""
         axis, table_axis = (
             None if each is None else _axis(each, len(shape)) for each in (self._axis, self._table_axis)
         )
@@ -193,11 +196,7 @@ class Codebook:
         if table_axis is not None and int(table.max(initial=-1)) + 1 != len(self._levels):
             size = shape[table_axis]
             raise ValueError(f"{argument} has {size} indices along axis {table_axis} for {len(self._levels)} tables")
-        return table, self._scale.reshape(_along(axis, len(shape)))
-
-
-def _along(axis: int | None, rank: int) -> Sequence[int]:
-    return [-1 if i == axis else 1 for i in range(rank)]
+        return axis, table
 
 
 def _tables(shape: tuple[int, ...], table_axis: int | None, block_size: int) -> NDArray[np.intp]:
@@ -206,7 +205,7 @@ def _tables(shape: tuple[int, ...], table_axis: int | None, block_size: int) -> 
         raise ValueError(f"block_size {block_size} must be at least 1")
     if table_axis is None:
         return np.zeros((1,) * len(shape), np.intp)
-    return (np.arange(shape[table_axis]) // block_size).reshape(_along(table_axis, len(shape)))
+    return (np.arange(shape[table_axis]) // block_size).reshape(along(table_axis, len(shape)))
 
 
 def _rows(array: NDArray[Any], axis: int | None) -> NDArray[Any]:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fit", "Problem", "nearest", "rescaled", "steps"]
+from .. import _core
+
+__all__ = ["Fit", "Problem", "along", "nearest", "rescaled", "steps"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -39,7 +41,7 @@ class Problem:
         return _usable(magnitude / largest)
 
     def codes(self, levels: Levels, scale: Floats) -> Codes:
-        return nearest(self.values, scale[:, None], levels, self.table)
+        return nearest(self.values, scale, 0, levels, self.table)
 
     def errors(self, levels: Levels, scale: Floats, codes: Codes) -> Doubles:
         """The weighted squared error of each row."""
@@ -76,12 +78,21 @@ def steps(values: Floats, scale: Floats) -> NDArray[np.int16]:
     return np.clip(np.where(np.isnan(doubled), 0, doubled), -256, 255).astype(np.int16)
 
 
-def nearest(values: Floats, scale: Floats, levels: Levels, table: NDArray[np.intp]) -> Codes:
-    """The index of the level nearest to values / scale, the lower one of two that are as near."""
+def nearest(values: Floats, scale: Floats, axis: int | None, levels: Levels, table: NDArray[np.intp]) -> Codes:
+    """The index of the level nearest to values / scale, the lower one of two that are as near. `scale`: 0-d, or one per
+    index of `axis`; `table` broadcasts against values."""
+    if len(levels) == 1:
+        return _core.encode(values, levels[0], scale, axis)
+    scale = scale.reshape(along(axis, values.ndim))
     above = np.arange(-256, 256)[None, :, None] > levels[:, None, :-1].astype(np.int64) + levels[:, None, 1:]
     lookup = above.sum(axis=2).astype(np.uint8)
     result: Codes = lookup[table, steps(values, scale) + np.int16(256)]
     return result
+
+
+def along(axis: int | None, rank: int) -> list[int]:
+    """The shape in which one value per index of `axis` broadcasts against an array of `rank` axes."""
+    return [-1 if i == axis else 1 for i in range(rank)]
 
 
 def rescaled(problem: Problem, levels: Levels, scale: Floats, codes: Codes) -> Floats:
