@@ -67,8 +67,9 @@ class DepthwiseRows {
     const Index last_block = image.channels > channels ? image.channels - channels : 0;
     for (Index begin = rows.begin; begin < rows.end; begin += band_rows) {
       const Index end = begin + band_rows < rows.end ? begin + band_rows : rows.end;
-      const std::int16_t* w = weights;
-      for (Index c = 0; c < image.channels; c += channels, w += 2 * ring.slots * image.kernel_width * pixel) {
+      for (Index block = image.blocks.begin; block < image.blocks.end; ++block) {
+        const Index c = block * channels;
+        const std::int16_t* w = weights + block * 2 * ring.slots * image.kernel_width * pixel;
         run_block<T>(image, w, finish, {begin, end}, c < last_block ? c : last_block, ring);
       }
     }

@@ -14,6 +14,7 @@ struct ImageRows {
   std::uint8_t fill;
   Index out_width;
   Index kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
+  gemm::Range blocks;  // of row_channels channels: those that are computed (int8; float: all)
 };
 
 // A depthwise convolution: one channel in, one out; lhs taps are window positions, tap_depth = channels.

@@ -10,6 +10,12 @@ namespace {
 // As gemm::products_per_unit: a depthwise kernel does half as much at once.
 constexpr Index products_per_unit = 4;
 
+// Bytes of an image that a core's cache holds while one block of channels after the other is read from it.
+constexpr Index small_image = Index{128} << 10;
+
+// Of a part of the output, where there are several.
+constexpr Index least_rows = 5;
+
 }  // namespace
 
 ConvDepthwise::Centred::Centred(const ConvWeights& given, const ConvQuantization& quantization)
@@ -135,18 +141,23 @@ Index ConvDepthwise::work(Index rows) const { return divide_up(rows * taps_ * ch
 // run(range) for ranges of [0, rows), rows of `pixels` pixels, each finished when it is done.
 template <class Run>
 void ConvDepthwise::share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const {
-  const Index row_bytes = pixels * channels_, stride = plane.epilogue.row_stride;
+  const Index row_bytes = pixels * channels_;
   // A kernel of image rows widens the first ones of a block once more: at least 16 rows.
   const Index most = plane.finish == nullptr ? rows : std::max(gemm::CodeFinisher::block_bytes / row_bytes, Index{16});
   threading::parallel_for(rows, work(pixels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; row += most) {
       const gemm::Range range{row, std::min(row + most, end)};
       run(range);
-      if (plane.finish == nullptr) continue;
-      auto* const out = static_cast<unsigned char*>(plane.epilogue.out) + row * pixels * stride;
-      (*plane.finish)(out, stride, (range.end - range.begin) * pixels, channels_);
+      finish(plane, {range.begin * pixels, range.end * pixels}, {0, channels_});
     }
   });
+}
+
+void ConvDepthwise::finish(const ConvPlane& plane, gemm::Range pixels, gemm::Range channels) const {
+  if (plane.finish == nullptr) return;
+  const Index stride = plane.epilogue.row_stride;
+  auto* const out = static_cast<unsigned char*>(plane.epilogue.out) + pixels.begin * stride + channels.begin;
+  (*plane.finish)(out, stride, pixels.end - pixels.begin, channels.end - channels.begin);
 }
 
 void ConvDepthwise::run(const ConvPlane& plane) const {
@@ -172,7 +183,33 @@ void ConvDepthwise::run_rows(const ConvPlane& plane, const void* weights, const 
   rows.stride_height = window.stride[1], rows.stride_width = window.stride[2];
   rows.dilation_height = window.dilation[1], rows.dilation_width = window.dilation[2];
   rows.pad_top = window.pad_begin[1], rows.pad_left = window.pad_begin[2];
-  share_rows(plane, plane.rows / rows.out_width, rows.out_width, [&](gemm::Range range) { kernels_.run_rows(rows, weights, epilogue, range); });
+  const Index height = plane.rows / rows.out_width, width = rows.out_width, block = kernels_.row_channels, blocks = divide_up(channels_, block);
+  rows.blocks = {0, blocks};
+  const Parts parts = parts_of(rows, height);
+  if (parts.down * parts.across <= 1) {
+    return share_rows(plane, height, width, [&](gemm::Range range) { kernels_.run_rows(rows, weights, epilogue, range); });
+  }
+  threading::parallel_for(parts.down * parts.across, work(plane.rows) / (parts.down * parts.across), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index row = i / parts.across, column = i % parts.across, whole = channels_ / block;
+      const gemm::Range range{height * row / parts.down, height * (row + 1) / parts.down};
+      const bool is_last = column == parts.across - 1;  // has the block that overlaps the one before it
+      conv::ImageRows part = rows;
+      part.blocks = {whole * column / parts.across, is_last ? blocks : whole * (column + 1) / parts.across};
+      kernels_.run_rows(part, weights, epilogue, range);
+      finish(plane, {range.begin * width, range.end * width}, {part.blocks.begin * block, is_last ? channels_ : part.blocks.end * block});
+    }
+  });
+}
+
+// A thread that begins in the middle of an image widens the rows above once more, and has what other threads wrote sent to it. So small
+// images are cut into as few parts of rows as there are threads, or none, and into blocks of channels to be shared evenly.
+ConvDepthwise::Parts ConvDepthwise::parts_of(const conv::ImageRows& image, Index height) const {
+  const Index threads = threading::num_threads(), enough = 4 * threads;
+  if (threads == 1 || !float_.empty() || work(height * image.out_width) < threading::worth_a_thread) return {1, 1};
+  const Index down = std::clamp(height / least_rows, Index{1}, threads), across = divide_up(enough, down);
+  const bool fits = image.height * image.width * channels_ <= down * small_image;
+  return fits && across <= channels_ / kernels_.row_channels ? Parts{down, across} : Parts{1, 1};
 }
 
 std::string ConvDepthwise::name() const {

@@ -41,9 +41,15 @@ class ConvDepthwise final : public ConvRoute {
   std::vector<std::int16_t> by_rows(const Centred& centred, const Window& window) const;
   Index lanes() const;
   std::vector<std::int32_t> column_offsets(const Centred& centred, std::int32_t x_zero, bool is_signed) const;
+  // Into how many parts threads cut a plane: rows, and blocks of channels.
+  struct Parts {
+    Index down, across;
+  };
+  Parts parts_of(const conv::ImageRows& image, Index height) const;
   template <class Run>
   void share_rows(const ConvPlane& plane, Index rows, Index pixels, const Run& run) const;
   void run_rows(const ConvPlane& plane, const void* weights, const gemm::Epilogue& epilogue) const;
+  void finish(const ConvPlane& plane, gemm::Range pixels, gemm::Range channels) const;
 
   conv::DepthwiseKernels kernels_;
   Index channels_, taps_;
