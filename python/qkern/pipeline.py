@@ -15,9 +15,10 @@ from .calibration.fingerprint import fingerprint_of_model
 from .conversion import EFFORTS, BudgetResult, ConversionReport, convert, refine
 from .conversion.demand import Demand, meet
 from .conversion.exclusions import Exclusions
+from .conversion.mixed import MixedDemand, MixedResult
 from .conversion.network import Network
 from .conversion.stages import Stages
-from .conversion.weight_formats import EIGHT_BITS, check_weights
+from .conversion.weight_formats import EIGHT_BITS, MIXED, check_weights
 from .model_file import Folder, ModelSource, save_model
 from .report.analysis import measure_layers
 from .report.compare import compare
@@ -112,6 +113,7 @@ def quantize_model(
     *,
     effort: str | None = None,
     weights: str | Mapping[str, str] = EIGHT_BITS,
+    size: float | None = None,
     table: CalibrationTable | str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     budget: float | None = None,
@@ -148,7 +150,9 @@ def quantize_model(
     (256 MB at most). None is "balanced" where there is data, "fast" where there is a table only.
     `weights`: "int8", or one of the formats of 4 bits (docs/codebooks.md): "codebook4" (16 levels per layer by k-means;
     "codebook4_per_channel": per output channel), "nf4", "pow2", "apot" and "int4"; or a mapping from node names,
-    operator types and "default" to these.
+    operator types and "default" to these. "mixed": "codebook4" for the layers that tolerate it best, until the file has
+    `size` of the int8 file's bytes, or as long as the SQNR of the outputs is `budget`; where int8 itself is below that,
+    the budget leaves layers in float instead.
     `table`: the table of an earlier calibration of the same model, or its path: with `data` None the float model isn't
     run at all, which leaves the effort "fast" and no budget.
     `checkpoint`: where to save the table of the float model, also when the calibration is interrupted; one that is
@@ -168,7 +172,8 @@ def quantize_model(
     the samples all the same, and what costs most.
 
     Raises FileNotFoundError or ValueError where the model can't be read or is quantized already; ValueError for an
-    unknown target, method, effort, metric or node, for weights that can't be saturation-safe, for no data, for arrays
+    unknown target, method, effort, metric, format or node, for a size out of reach, for weights that can't be
+    saturation-safe or coded by levels, for no data, for arrays
     that don't fit the model's inputs, for NaN, naming the tensor and the sample, and for a table of another model or
     other data.
     """
@@ -176,7 +181,7 @@ def quantize_model(
         effort = "balanced" if data is not None else "fast"
     demand = Demand.of(budget, max_drop, metric)
     _check_effort(effort, data, table, demand)
-    check_weights(weights)
+    check_weights(weights, size, budget, can_measure=effort != "fast")
     execution = Execution(num_threads, fallback)
     preset = get_target(target)
     if saturation_safe is not None:
@@ -188,7 +193,7 @@ def quantize_model(
         exclude,
         target=preset,
         method=method,
-        weights=weights,
+        weights=EIGHT_BITS if weights == MIXED else weights,
         samples=samples,
         execution=execution,
         external_data=external_data,
@@ -202,6 +207,7 @@ def quantize_model(
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]] = stages.convert
     base, chosen = stages.network, stages.method
     equalized: tuple[Equalized, ...] = ()
+    mixed: MixedResult | None = None
     if effort == "fast":
         quantized, report = without(())
         found = stages.table
@@ -221,13 +227,15 @@ def quantize_model(
             execution=execution,
             stage=stage,
             count=stages.sampling.count,
-            formats=stages.formats,
+            formats=MixedDemand(size, budget) if weights == MIXED else stages.formats,
         )
+        mixed = refined.mixed
         quantized, report, found, chosen = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.network, refined.equalized
-    report = replace(report, notes=(*report.notes, *_notes(stages, data, samples)))
+    notes = _notes(stages, data, samples) + ([] if mixed is None else [mixed.describe()])
+    report = replace(report, notes=(*report.notes, *notes))
     reached = None
-    if demand is not None:
+    if demand is not None and not (mixed is not None and mixed.layers and demand.metric == "sqnr"):
         reached, met = meet(
             demand, base, kept, without, stages.sampling, reference=stages.network, execution=execution, stage=stage
         )

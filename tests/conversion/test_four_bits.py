@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from qkern.conversion.adaround import round_rows
 from qkern.conversion.levels import nearest_of
 from qkern.conversion.saturation import is_saturation_safe
@@ -63,7 +63,7 @@ def codes_of(proto, name):
     if at.op_type == "Add":
         at, first = nodes[at.input[0]], numpy_helper.to_array(constants[at.input[1]])
     codes = constants[at.input[0]]
-    assert (codes.data_type, at.op_type, gather.op_type) == (onnx.TensorProto.UINT4, "Cast", "Gather")
+    assert (codes.data_type, at.op_type, gather.op_type) == (TensorProto.UINT4, "Cast", "Gather")
     levels = numpy_helper.to_array(constants[gather.input[0]])
     numbers = numpy_helper.to_array(codes).astype(np.int64)
     scale = numpy_helper.to_array(constants[dequantize.input[1]])
@@ -225,3 +225,41 @@ def test_levels_of_adaround_are_the_best_for_what_the_kernel_sees(rng):
             other = found[row].copy()
             other[at] = level
             assert objective(row, other) >= reached - 1e-9
+
+
+@pytest.mark.parametrize("form", ["int8", "nf4", "codebook4_per_channel"])
+def test_the_report_counts_what_weights_take(network, form):
+    model, x = network
+    quantized = qkern.quantize_model(model, x, "x86", effort="fast", weights={"default": form, "dense": "int8"})
+    proto = ir.to_proto(quantized.model)
+    for layer in quantized.report.layers:
+        if layer.name not in LAYERS:
+            assert (layer.weight_format, layer.weight_bytes) == (None, None)
+            continue
+        count, channels = np.prod(layer.weight_shape), 10 if layer.name == "product" else layer.weight_shape[0]
+        four_bits = form != "int8" and layer.name != "dense"
+        assert layer.weight_format == (form if four_bits else "int8")
+        tables = {"nf4": 16, "codebook4_per_channel": 20 * channels}[form] if four_bits else 0
+        assert layer.weight_bytes == (count // 2 if four_bits else count) + tables + 5 * channels
+        if four_bits:
+            assert layer.weight_bytes == sum(
+                numpy_helper.to_array(each).nbytes if each.data_type != TensorProto.UINT4 else len(each.raw_data)
+                for each in constants_of(proto, layer.name)
+            )
+    words = quantized.report.weights
+    assert words == "" if form == "int8" else words.startswith(f"4 bits ({form} in 4) of 5 layers with weights; ")
+    assert quantized.report.saturation.startswith("none on AVX2 in 5 of 5 layers")
+
+
+def constants_of(proto, name):
+    """Every constant behind the weight of a layer."""
+    nodes = {output: node for node in proto.graph.node for output in node.output}
+    constants = {each.name: each for each in proto.graph.initializer}
+    (layer,) = (node for node in proto.graph.node if node.name == name)
+    open_ = [layer.input[1]]
+    while open_:
+        value = open_.pop()
+        if value in constants:
+            yield constants[value]
+        else:
+            open_ += nodes[value].input

@@ -66,6 +66,10 @@ qkern.add_command(explain)
 @click.option("--explain", "in_words", is_flag=True, help="Say in words what stays float, and why.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an .html or .json of all of it.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Node or operator type to leave in float; repeatable.")
+@options.weights
+@click.option(
+    "--size", "share", type=float, help="With --weights mixed: share of the int8 file's bytes to reach, as in 0.65."
+)
 @click.option(
     "--saturation-safe/--no-saturation-safe",
     default=None,
@@ -88,6 +92,8 @@ def quantize(
     in_words: bool,
     report_path: Path | None,
     exclude: tuple[str, ...],
+    weights: tuple[str, ...],
+    share: float | None,
     saturation_safe: bool | None,
     samples: str | None,
     fallback: Fallback,
@@ -110,6 +116,8 @@ def quantize(
             method,
             exclude,
             effort=effort,
+            weights=options.formats(weights),
+            size=share,
             table=table_path if data is None else None,
             checkpoint=None if data is None else table_path,
             budget=_decibels(budget),
@@ -132,6 +140,7 @@ def quantize(
         ),
         ("layers", f"{len(report.quantized)} int8, {len(report.left_float)} float"),
         *([("judged on", f"{report.judged} samples: SQNR {report.sqnr_db:.1f} dB")] if report.judged else []),
+        *([("weights", report.weights)] if report.weights else []),
         *([("saturation", report.saturation)] if report.saturation else []),
         ("size", f"{size(model_bytes(model))} -> {size(model_bytes(output))}"),
         ("time", time_of(time.perf_counter() - start)),

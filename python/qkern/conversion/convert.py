@@ -74,12 +74,15 @@ def convert(
     nodes = [node for node in graph if _computes_floats(node)]
     values = [value for value in plan.values() if constant_of(value) is None]
     notes: dict[ir.Node, str] = {}
+    stored: dict[ir.Node, tuple[str, int] | None] = {}  # format and bytes of the weight
 
     names = {str(layer.node.name) for layer in plan.layers.values()}
     rounded = {name: weight for name, weight in (weights or {}).items() if name in names}
     writer = QdqWriter(graph)
     for layer in plan.layers.values():
-        notes[layer.node] = _write_constants(writer, layer, params, target, rounded.get(str(layer.node.name)))
+        notes[layer.node], stored[layer.node] = _write_constants(
+            writer, layer, params, target, rounded.get(str(layer.node.name))
+        )
     stands_for: dict[ir.Value, ir.Value] = {}  # what an activation wrote -> what its producer writes in its place
     written = {value for layer in plan.layers.values() if not layer.gives_floats for value in layer.outputs}
     for layer in plan.layers.values():
@@ -100,7 +103,7 @@ def convert(
     for layer in plan.layers.values():
         why = "its output is the model's: not rounded" if layer.outputs[0] in direct else layer.gives_floats
         notes[layer.node] = "; ".join(filter(None, (notes[layer.node], why)))
-    layers = tuple(_layer_report(node, plan, params, notes) for node in nodes)
+    layers = tuple(_layer_report(node, plan, params, notes, stored.get(node)) for node in nodes)
     _finish(network.model, target.name, method, four_bits=any(each.levels for each in rounded.values()))
     return network.model, ConversionReport(target.name, method, layers)
 
@@ -122,8 +125,9 @@ def _write_constants(
     params: dict[ir.Value, QuantParams],
     target: Target,
     given: QuantizedWeight | None,
-) -> str:
-    """Quantizes the constants that `layer` reads; returns what the report should say about it."""
+) -> tuple[str, tuple[str, int] | None]:
+    """Quantizes the constants that `layer` reads; returns what the report should say about it, and of a constant weight
+    the format and the bytes it takes."""
     node, inputs = layer.node, tuple(layer.node.inputs)
     for index in layer.activations:
         value = inputs[index]
@@ -133,7 +137,7 @@ def _write_constants(
             codes = writer.constant(quantize_constant(array, params[value], limits), f"{value.name}.quantized")
             writer.dequantize_input(node, index, codes, params[value], f"{value.name}")
     if layer.weight is None:
-        return ""
+        return "", None
     weight, x = inputs[layer.weight], inputs[layer.activations[0]]
     bias = None if layer.bias is None else inputs[layer.bias]
     assert weight is not None
@@ -149,16 +153,24 @@ def _write_constants(
         x_scale=params[x].scale,
         rounded=given,
     )
+    stored = None
     if constants.weight is not None:
         if given is None or given.levels is None:
-            codes = writer.constant(constants.weight, f"{weight.name}.quantized")
+            codes, taken = writer.constant(constants.weight, f"{weight.name}.quantized"), constants.weight.nbytes
         else:
             codes = writer.look_up(node, given.levels.indices(constants.weight), given.levels, str(weight.name))
+            taken = given.levels.nbytes(constants.weight.size)
+        of_params = constants.weight_params
+        stored = (
+            "int8" if given is None else given.form,
+            taken + of_params.scale.nbytes + of_params.zero_point.nbytes,
+        )
         writer.dequantize_input(node, layer.weight, codes, constants.weight_params, f"{weight.name}")
     if layer.bias is not None and bias is not None and constants.bias is not None and constants.bias_params is not None:
         codes = writer.constant(constants.bias, f"{bias.name}.quantized")
         writer.dequantize_input(node, layer.bias, codes, constants.bias_params, f"{bias.name}")
-    return f"weight scale of {constants.raised} channels raised for their bias" if constants.raised else ""
+    note = f"weight scale of {constants.raised} channels raised for their bias" if constants.raised else ""
+    return note, stored
 
 
 def _drop_activation(graph: ir.Graph, activation: ir.Node, before: ir.Value) -> None:
@@ -187,7 +199,11 @@ def _write_value(
 
 
 def _layer_report(
-    node: ir.Node, plan: Plan, params: dict[ir.Value, QuantParams], notes: dict[ir.Node, str]
+    node: ir.Node,
+    plan: Plan,
+    params: dict[ir.Value, QuantParams],
+    notes: dict[ir.Node, str],
+    stored: tuple[str, int] | None,
 ) -> LayerReport:
     name = node.name or ""
     if node in plan.absorbed:
@@ -198,8 +214,16 @@ def _layer_report(
     if node not in plan.layers:
         return LayerReport(name, node.op_type, False, plan.float_reasons[node])
     layer = plan.layers[node]
+    form, taken = stored or (None, None)
     return LayerReport(
-        name, node.op_type, True, notes.get(node, ""), layer.weight_shape, *_numbers(params[layer.outputs[0]])
+        name,
+        node.op_type,
+        True,
+        notes.get(node, ""),
+        layer.weight_shape,
+        *_numbers(params[layer.outputs[0]]),
+        weight_format=form,
+        weight_bytes=taken,
     )
 
 

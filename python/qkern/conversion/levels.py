@@ -26,6 +26,10 @@ class Levels:
         tables = np.atleast_2d(self.table)
         return tables if len(tables) > 1 else tables[:, np.abs(tables[0].astype(np.int16)) <= self.largest]
 
+    def nbytes(self, count: int) -> int:
+        """What so many codes take in a file, with the tables and, of several, where each begins."""
+        return -(-count // 2) + self.table.nbytes + (4 * len(self.table) if self.table.ndim > 1 else 0)
+
     def of_group(self, group: int, groups: int) -> NDArray[np.int8]:
         """What `usable` has for the output channels of one of so many groups."""
         tables = self.usable

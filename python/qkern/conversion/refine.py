@@ -10,21 +10,24 @@ good. What is kept is fitted to all of them at the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..calibration import CalibrationTable, KeptSamples
+from ..model_file import model_bytes
 from ..runtime.session import Execution
 from ..target import Target
 from .cross_layer_equalization import Equalized, equalize
 from .input_grid import find_grids, move_inputs, restore_inputs
-from .layer_roundings import Layers, clipped, nearest, rounded, rounded_after_clipping
+from .layer_roundings import Layers, Rounding, clipped, nearest, rounded, rounded_after_clipping
+from .mixed import Attempt, MixedDemand, MixedResult, search_mixed
 from .network import Network
 from .range_search import search_ranges
 from .report import ConversionReport
 from .trial import Pair, Stage, State, Trial
-from .weight_formats import WeightFormat
+from .weight_formats import FORMATS, MIXED_FORMAT, WeightFormat
 from .weights import QuantizedWeight
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ class Refined:
     weights: Mapping[str, QuantizedWeight]
     equalized: tuple[Equalized, ...]
     without: Callable[[Collection[str]], tuple[ir.Model, ConversionReport]]  # the same, with more nodes left in float
+    mixed: MixedResult | None
 
 
 def refine(
@@ -66,7 +70,7 @@ def refine(
     effort: str,
     recalibrate: Callable[[ir.Model], CalibrationTable],
     count: Callable[[Feed], int],
-    formats: Mapping[str, WeightFormat] | None = None,
+    formats: Mapping[str, WeightFormat] | MixedDemand,
     execution: Execution = Execution(),
     stage: Stage | None = None,
 ) -> Refined:
@@ -74,7 +78,8 @@ def refine(
 
     `table` holds histograms of all the data, and `recalibrate(model)` makes them for another model; `samples` are some
     of the data, and `count(feed)` says how many a feed of theirs holds. With `method_is_free` other methods than
-    `method` are tried too. Of the layers in `formats`, by node name, weights get 4 bits.
+    `method` are tried too. Of the layers in `formats`, by node name, weights get 4 bits; or of
+    those that it takes for a demand.
     `stage(name)` is called as each correction begins.
     """
     say = stage if stage is not None else (lambda name: None)
@@ -100,6 +105,10 @@ def refine(
         rounding = clipped
         best = trial.demanded("saturation-safe weights", best, layers.corrected(best, rounding))
         roundings = {"adaround": rounded_after_clipping} if effort == "best" else {}
+    mixed = None
+    if isinstance(formats, MixedDemand):
+        mixed = _mixed(trial, best, layers, rounding, formats)
+        formats = {cost.name: FORMATS[MIXED_FORMAT] for cost in mixed.layers}
     if formats:
         say("weights of 4 bits")
         layers.formats = formats
@@ -127,7 +136,25 @@ def refine(
         best.weights,
         best.equalized,
         lambda without: trial.convert(best, without),
+        mixed,
     )
+
+
+def _mixed(trial: Trial, best: State, layers: Layers, rounding: Rounding, demand: MixedDemand) -> MixedResult:
+    eight = rounding(layers)
+    shapes = {str(layer.node.name): layer.weight_shape for layer in layers.layers}
+    sizes = {name: math.prod(shape) for name, shape in shapes.items() if shape is not None}
+    layers.formats = dict.fromkeys(sizes, FORMATS[MIXED_FORMAT])
+    four = layers.coded({})
+    layers.formats = {}
+
+    def attempt(names: Collection[str]) -> Attempt:
+        weights = eight | {name: four[name] for name in names}
+        quantized, _ = trial.convert(layers.corrected(best, lambda layers: weights))
+        sqnr, noise = trial.noise_of(quantized)
+        return Attempt(float(noise.sum()), sqnr, model_bytes(quantized))
+
+    return search_mixed(sizes, attempt, demand, trial.stage)
 
 
 def _best_method(trial: Trial, best: State) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ class LayerReport:
     safe from saturation (conversion/saturation.py), `scale_factor` how many times as large safe scales are as the
     smallest, in the mean over the channels, and `noise_db` by how much that raises the noise of the weights, rounded to
     nearest; None where that wasn't asked for, for a layer whose weights have no order to be safe in, and the last two
-    for weights of 4 bits.
+    for weights of 4 bits. `weight_format` is "int8" or one of 4 bits, `weight_bytes` what codes, tables, scales and
+    zero points take in the file; None for a layer whose weights stay float.
     """
 
     name: str
@@ -31,6 +33,8 @@ class LayerReport:
     saturation_safe: bool | None = None
     scale_factor: float | None = None
     noise_db: float | None = None
+    weight_format: str | None = None
+    weight_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,20 @@ class ConversionReport:
         return (
             f"{words}; scales {min(factors):.2f} to {max(factors):.2f} times the smallest, weights' rounding noise "
             f"{sum(noises) / len(noises):+.1f} dB"
+        )
+
+    @property
+    def weights(self) -> str:
+        """In words: how many layers have weights of 4 bits, and what the weights of all take; "" where none has."""
+        layers = [layer for layer in self.layers if layer.weight_bytes is not None]
+        formats = Counter(layer.weight_format for layer in layers)
+        of_four_bits = [f"{name} in {count}" for name, count in formats.items() if name != "int8"]
+        if not of_four_bits:
+            return ""
+        stored = sum(layer.weight_bytes or 0 for layer in layers)
+        return (
+            f"4 bits ({', '.join(of_four_bits)}) of {len(layers)} layers with weights; {stored:,} bytes with tables, "
+            "scales and zero points"
         )
 
     @property

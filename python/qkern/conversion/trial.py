@@ -77,7 +77,10 @@ class Trial:
 
     def noise(self, state: State, pairs: Sequence[Pair] | None = None) -> tuple[float, NDArray[np.float64]]:
         """Of the int8 model's outputs, on the judging samples or on `pairs`: SQNR in dB, and each sample's noise."""
-        quantized, _ = self.convert(state)
+        return self.noise_of(self.convert(state)[0], pairs)
+
+    def noise_of(self, quantized: ir.Model, pairs: Sequence[Pair] | None = None) -> tuple[float, NDArray[np.float64]]:
+        """The same of a model that is converted."""
         session = self.execution.session(quantized, fused=True)
         signal, noise = 0.0, []
         for feed, expected in self._judges if pairs is None else pairs:

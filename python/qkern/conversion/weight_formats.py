@@ -11,9 +11,10 @@ from .fused_names import FusedNames
 if TYPE_CHECKING:
     from .plan import Plan
 
-__all__ = ["EIGHT_BITS", "FORMATS", "WeightFormat", "check_weights", "formats_of_layers"]
+__all__ = ["EIGHT_BITS", "FORMATS", "MIXED", "MIXED_FORMAT", "WeightFormat", "check_weights", "formats_of_layers"]
 
-EIGHT_BITS = "int8"
+EIGHT_BITS, MIXED = "int8", "mixed"
+MIXED_FORMAT = "codebook4"  # of the layers that get 4 bits with "mixed"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,26 @@ FORMATS = {
 }
 
 
-def check_weights(weights: str | Mapping[str, str]) -> None:
-    """Raises ValueError for a format that there isn't."""
+def check_weights(
+    weights: str | Mapping[str, str], size: float | None, budget: float | None, *, can_measure: bool
+) -> None:
+    """Raises ValueError for a format that there isn't, and where `weights` and demands on "mixed" don't go together.
+    `can_measure`: whether there is something to measure layers with."""
+    if size is not None and weights != MIXED:
+        raise ValueError(f"size: it goes with weights={MIXED!r}")
+    if weights == MIXED:
+        if (size is None) == (budget is None):
+            raise ValueError(f"weights: {MIXED!r} needs size or budget, one of the two")
+        if size is not None and not 0 < size <= 1:
+            raise ValueError(f"size: {size} is not a share of the int8 file's bytes, above 0 and up to 1")
+        if not can_measure:
+            raise ValueError(f"weights: {MIXED!r} measures layers, which takes data and effort 'balanced' or 'best'")
+        return
     named = {"weights": weights} if isinstance(weights, str) else {f"weights[{k!r}]": v for k, v in weights.items()}
     for argument, each in named.items():
         if each not in (EIGHT_BITS, *FORMATS):
-            raise ValueError(f"{argument}: {each!r} is not one of {', '.join((EIGHT_BITS, *FORMATS))}")
+            known = (EIGHT_BITS, *FORMATS, *((MIXED,) if argument == "weights" else ()))
+            raise ValueError(f"{argument}: {each!r} is not one of {', '.join(known)}")
 
 
 def formats_of_layers(weights: str | Mapping[str, str], names: FusedNames, plan: Plan) -> dict[str, WeightFormat]:
