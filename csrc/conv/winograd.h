@@ -125,12 +125,19 @@ class Winograd {
     Block block{tiles, tiles.end - tiles.begin, divide_up(image.depth, Kernel::depth), 0, 0, nullptr, nullptr};
     constexpr Index least = short_bytes / 2;
     block.row_stride = block.groups * Kernel::depth < least ? least : block.groups * Kernel::depth;
-    block.input_stride = round_up(block.count * block.row_stride, 32) + 32;  // an odd number of lines: positions don't meet in the cache
-    const Index products = positions * block.count * Kernel::cols;
+    block.input_stride = odd_lines<std::int16_t>(block.count * block.row_stride);
+    const Index products = positions * odd_lines<std::int32_t>(block.count * Kernel::cols);
     block.input =
         static_cast<std::int16_t*>(tensor::scratch(tensor::Scratch::WinogradInput, static_cast<std::size_t>(positions * block.input_stride) * 2));
     block.products = static_cast<std::int32_t*>(tensor::scratch(tensor::Scratch::WinogradProducts, static_cast<std::size_t>(products) * 4));
     return block;
+  }
+
+  // `elements`, or a few more: an odd number of cache lines, so that a tile's 36 positions don't meet in one set of the cache.
+  template <class T>
+  static Index odd_lines(Index elements) {
+    constexpr Index line = 64 / sizeof(T);
+    return (divide_up(elements, line) | 1) * line;
   }
 
   // Pixels of a tile's input: at(row, column) is `data + row * row_step + column * column_step`.
@@ -249,9 +256,10 @@ class Winograd {
   static void multiply(const Block& block, const std::int16_t* panel, Index panel_vectors) {
     const Index cols = panel_vectors * Kernel::lanes, panel_elements = block.groups * Kernel::depth * cols;
     const Index rows = divide_up(block.count, divide_up(block.count, Kernel::rows));  // of as many tiles as there are, all about as high
-    std::int32_t* products = block.products;
+    const Index stride = odd_lines<std::int32_t>(block.count * cols);
     for (Index position = 0; position < positions; ++position, panel += panel_elements) {
       const std::int16_t* lhs = block.input + position * block.input_stride;
+      std::int32_t* products = block.products + position * stride;
       for (Index tile = 0; tile < block.count; tile += rows, lhs += rows * block.row_stride) {
         const Index height = block.count - tile < rows ? block.count - tile : rows;
         variants.run[(height - 1) * vectors + panel_vectors - 1](lhs, block.row_stride, panel, block.groups, products);
@@ -263,7 +271,7 @@ class Winograd {
   template <class Finisher>
   static void finish_tiles(const WinogradImage& image, const Block& block, Index width, gemm::Range cols, const Finisher& finish) {
     alignas(64) std::int32_t pixels[out * out * Kernel::cols];
-    const Index stride = block.count * width;
+    const Index stride = odd_lines<std::int32_t>(block.count * width);
     Walk walk(image, block.tiles.begin);
     for (Index tile = 0; tile < block.count; ++tile) {
       const Place place = walk.next();
