@@ -270,35 +270,6 @@ def test_help_and_version(command):
     assert command("--version")[1].strip() == f"qkern {qkern.__version__}"
 
 
-@pytest.mark.parametrize(
-    ("options", "weights"),
-    [
-        ((), "int8"),
-        (("--weights", "nf4"), "nf4"),
-        (
-            ("--weights", "Conv=codebook4", "--weights", "gemm_scores=int4"),
-            {"Conv": "codebook4", "gemm_scores": "int4"},
-        ),
-        (("--weights", "pow2", "--weights", "Conv=int8"), {"default": "pow2", "Conv": "int8"}),
-    ],
-)
-def test_formats_of_weights(files, command, options, weights):
-    fast = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx", "--target", "x86", "--effort", "fast")
-    code, out, _ = command(*fast, *options)
-    assert code == 0
-    expected = pipeline.quantize_model("model.onnx", images(20), "x86", effort="fast", weights=weights)
-    expected.save("expected.onnx")
-    assert (files / "new.onnx").read_bytes() == (files / "expected.onnx").read_bytes()
-    assert ("4 bits" in out) == (weights != "int8")
-    assert " ".join(expected.report.weights.split()[:3]) in out
-
-
-def test_mixed_weights(files, command):
-    code, out, _ = command(*QUANTIZE, "--weights", "mixed", "--size", "1")
-    assert code == 0
-    assert "weights of 0 layers have 4 bits: 1.000 of the int8 file's bytes" in " ".join(out.split())
-
-
 QUANTIZE = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx")
 
 
@@ -307,12 +278,6 @@ QUANTIZE = ("quantize", "model.onnx", "--data", "data.npz", "-o", "new.onnx")
     [
         (("quantise",), "No such command 'quantise'"),
         (("quantize", "model.onnx"), "Missing option"),
-        ((*QUANTIZE, "--weights", "nf5"), "weights: 'nf5' is not one of int8, codebook4"),
-        ((*QUANTIZE, "--weights", "nf4", "--weights", "int4"), "two formats without a name"),
-        ((*QUANTIZE, "--weights", "Conv=nf4", "--weights", "Conv=int4"), "two formats for 'Conv'"),
-        ((*QUANTIZE, "--weights", "Konv=nf4"), "no node or operator 'Konv'; the closest are 'Conv'"),
-        ((*QUANTIZE, "--weights", "mixed"), "needs size or budget"),
-        ((*QUANTIZE, "--size", "0.7"), "size: it goes with weights='mixed'"),
         ((*QUANTIZE, "--target", "mips"), "'mips' is not one of"),
         ((*QUANTIZE, "--method", "best"), "'best' is not one of"),
         ((*QUANTIZE, "--threads", "0"), "--threads"),
