@@ -114,7 +114,7 @@ class CodesAvx512 {
   explicit CodesAvx512(const std::int8_t* levels) : table_(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))) {}
   static constexpr Index stored(Index weights) { return weights / 2; }
   [[gnu::always_inline]] __m512i load(const std::int8_t* from) const {
-    _mm_prefetch(reinterpret_cast<const char*>(from) + 2048, _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(from) + 4096, _MM_HINT_T0);
     const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return _mm512_shuffle_epi8(table_, __m512i((Words(both) >> shift) & mask));
   }
