@@ -1,7 +1,8 @@
 """Accuracy on real models: what int8 costs in top-1, agreement and SQNR, per model, target and method.
 
     python bench/accuracy.py [--model NAME]... [--target x86|arm]... [--method M]...
-                             [--effort fast|balanced|best] [--threads N] [--json FILE]
+                             [--effort fast|balanced|best] [--weights FORMAT]... [--size SHARE] [--threads N]
+                             [--json FILE]
 
 EfficientNet-Lite0 on 500 ImageNet photos and ResNet-20 on 5000 CIFAR-10 test images, calibrated on 100 of them (evenly
 spaced, so of all classes) and compared on the others. Models and images are expected in ../shared beside the checkout;
@@ -29,6 +30,7 @@ import qkern
 from numpy.typing import NDArray
 from qkern.calibration import METHODS
 from qkern.conversion import EFFORTS
+from qkern.conversion.weight_formats import EIGHT_BITS, FORMATS, MIXED
 from qkern.report import compare
 from qkern.target import TARGETS
 
@@ -103,13 +105,24 @@ def measure(
     target: str,
     method: str | None,
     effort: str,
+    weights: str,
+    size: float | None,
     threads: int | None,
 ) -> dict[str, Any]:
     """One row of the table."""
     for_calibration, held_out = split(len(images))
     path = SHARED / case.model
     start = time.perf_counter()
-    quantized = qkern.quantize_model(path, images[for_calibration], target, method, effort=effort, num_threads=threads)
+    quantized = qkern.quantize_model(
+        path,
+        images[for_calibration],
+        target,
+        method,
+        effort=effort,
+        weights=weights,
+        size=size if weights == MIXED else None,
+        num_threads=threads,
+    )
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "int8.onnx"
@@ -119,13 +132,14 @@ def measure(
     assert result.top1_float is not None
     assert result.top1_int8 is not None
     assert result.agreement is not None
-    is_default = method is None or method == TARGETS[target].method
+    is_default = weights == EIGHT_BITS and (method is None or method == TARGETS[target].method)
     reached = result.top1_float - result.top1_int8 <= case.may_lose and result.agreement >= LEAST_AGREEMENT
     return {
         "model": case.name,
         "target": target,
         "method": quantized.method,
         "effort": effort,
+        "weights": weights,
         "is_default": is_default,
         "reached": reached,
         "calibrated_on": CALIBRATION_IMAGES,
@@ -158,9 +172,10 @@ def line(row: dict[str, Any]) -> str:
     peer = "      -" if row["onnxruntime_agreement"] is None else f"{100 * row['onnxruntime_agreement']:6.2f}%"
     verdict = "" if not row["is_default"] else "  reached" if row["reached"] else "  MISSED"
     return (
-        f"{row['model']:20}{row['target']:5}{row['method']:11}"
+        f"{row['model']:20}{row['target']:5}{row['method']:11}{row['weights']:22}"
         f"{100 * row['top1_float']:8.2f}%{100 * row['top1_int8']:8.2f}%{lost:+7.2f}{100 * row['agreement']:8.2f}%"
-        f"{row['sqnr_db']:7.1f}  {peer}{row['quantize_seconds']:8.1f}{len(row['left_float']):6}{verdict}"
+        f"{row['sqnr_db']:7.1f}  {peer}{row['quantize_seconds']:8.1f}{len(row['left_float']):6}"
+        f"{row['size_int8'] / 1e6:8.3f}{verdict}"
     )
 
 
@@ -171,12 +186,17 @@ def main() -> int:
     parser.add_argument("--target", action="append", choices=list(TARGETS))
     parser.add_argument("--method", action="append", choices=list(METHODS))
     parser.add_argument("--effort", choices=EFFORTS, default="fast", help="fast: every method; more: the one it finds")
+    parser.add_argument("--weights", action="append", choices=[EIGHT_BITS, *FORMATS, MIXED])
+    parser.add_argument("--size", type=float, default=0.65, help="for --weights mixed: share of the int8 file's bytes")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
     rows = []
-    print(f"{'model':20}{'targ':5}{'method':11}   FP32     int8    lost   agree   SQNR  as ORT  seconds float")
+    print(
+        f"{'model':20}{'targ':5}{'method':11}{'weights':22}"
+        "   FP32     int8    lost   agree   SQNR  as ORT  seconds float      MB"
+    )
     for case in CASES:
         if arguments.model and case.name not in arguments.model:
             continue
@@ -188,8 +208,10 @@ def main() -> int:
         for target in arguments.target or TARGETS:
             methods: list[str | None] = arguments.method or (list(METHODS) if arguments.effort == "fast" else [None])
             for method in methods:
-                rows.append(measure(case, images, labels, target, method, arguments.effort, arguments.threads))
-                print(line(rows[-1]), flush=True)
+                for weights in arguments.weights or [EIGHT_BITS]:
+                    how = (target, method, arguments.effort, weights, arguments.size, arguments.threads)
+                    rows.append(measure(case, images, labels, *how))
+                    print(line(rows[-1]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     return int(any(row["is_default"] and not row["reached"] for row in rows))

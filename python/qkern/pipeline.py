@@ -26,6 +26,7 @@ from .report.document import describe_quantization
 from .report.judgement import judged
 from .report.page import render_html
 from .report.saturation_costs import with_saturation_costs
+from .report.weight_levels import weight_levels
 from .report.weight_ranges import weight_ranges
 from .runtime.session import Execution
 from .target import Target, get_target
@@ -365,6 +366,7 @@ def _described(
         quantized.target.activation,
         method=quantized.method,
         equalized=quantized.equalized,
+        levels=weight_levels(quantized.corrected_model, quantized.model),
         weights=weight_ranges(stages.network, Network.of(quantized.corrected_model, quantized.excluded)),
         budget=quantized.budget,
         analysis=analysis,

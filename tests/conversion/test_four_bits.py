@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -263,3 +264,33 @@ def constants_of(proto, name):
             yield constants[value]
         else:
             open_ += nodes[value].input
+
+
+@pytest.mark.parametrize("form", ["codebook4", "codebook4_per_channel"])
+def test_the_report_draws_levels_over_weights(network, form, tmp_path):
+    model, x = network
+    quantized = qkern.quantize_model(model, x, "x86", effort="fast", weights={"default": form, "dense": "int8"})
+    for path in ("report.json", "report.html"):
+        quantized.save_report(tmp_path / path)
+    drawn = json.loads((tmp_path / "report.json").read_text())["levels"]
+    assert [each["name"] for each in drawn] == [name for name in LAYERS if name != "dense"]
+    proto = ir.to_proto(quantized.model)
+    arrays = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    for each in drawn:
+        _, _, weights, _, axis = codes_of(proto, each["name"])
+        rows = np.moveaxis(weights, axis, 0)
+        several = form == "codebook4_per_channel" and np.unique(weights).size > 16
+        assert each["levels"] == np.unique(rows[0] if several else rows).tolist()
+        assert each["channel"] == (0 if several else None)
+        count = arrays[f"{each['name']}.w"].size
+        assert sum(each["bars"]) == (count // len(rows) if several else count)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('stroke="#b3402a"') == sum(len(each["levels"]) for each in drawn)
+    assert "Weights of 4 bits" in page
+    assert "<th scope=col><button>weights</button></th>" in page
+
+
+def test_a_report_of_8_bits_draws_no_levels(network, tmp_path):
+    model, x = network
+    qkern.quantize_model(model, x, "x86", effort="fast").save_report(tmp_path / "report.html")
+    assert "Weights of 4 bits" not in (tmp_path / "report.html").read_text()

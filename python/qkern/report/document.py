@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..scheme import Scheme
     from .analysis import Analysis
     from .compare import Comparison
+    from .weight_levels import WeightLevels
     from .weight_ranges import WeightRanges
 
 __all__ = ["describe_quantization"]
@@ -34,6 +35,7 @@ def describe_quantization(
     method: str,
     equalized: Sequence[Equalized] = (),
     weights: Sequence[WeightRanges] = (),
+    levels: Sequence[WeightLevels] = (),
     budget: BudgetResult | None = None,
     analysis: Analysis | None = None,
     comparison: Comparison | None = None,
@@ -64,6 +66,7 @@ def describe_quantization(
         "corrections": [dataclasses.asdict(each) for each in report.corrections],
         "equalized": [dataclasses.asdict(each) for each in equalized],
         "weights": [dataclasses.asdict(each) for each in weights],
+        "levels": [dataclasses.asdict(each) for each in levels],
         "budget": None if budget is None else dataclasses.asdict(budget),
         "comparison": None if comparison is None else comparison.as_dict(),
         "layers": layers,

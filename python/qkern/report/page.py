@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .weight_levels import levels_svg
+
 __all__ = ["render_html"]
 
 _LONG = 24  # letters: cells with more keep a width at which they can be read
@@ -38,6 +40,8 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
         "quantized": "int8",
         "reason": "note",
     }
+    if described["levels"]:
+        columns |= {"weight_format": "weights", "weight_bytes": "their bytes"}
     safe = any(layer["saturation_safe"] is not None for layer in described["layers"])
     if safe:
         columns |= {"saturation_safe": "safe", "scale_factor": "scale factor", "noise_db": "weight noise, dB"}
@@ -79,6 +83,12 @@ def render_html(described: Mapping[str, Any], title: str) -> str:
             "Histograms, heights logarithmic; below, the range that each method keeps. "
             f"In use: {escape(described['method'])}.",
             [_tensor(tensor, described["method"]) for tensor in described["tensors"]],
+        ),
+        _figures(
+            "Weights of 4 bits",
+            "Histograms of the weights of each layer, divided by the scales of their channels; lines are the levels "
+            "that their codes stand for.",
+            [_levels(layer) for layer in described["levels"]],
         ),
         _figures(
             "Weights",
@@ -186,6 +196,12 @@ def _tensor(tensor: Mapping[str, Any], used: str) -> str:
         f'<svg viewBox="0 0 {width} {80 + 16 * rows}" preserveAspectRatio="none" style="height:{5 + rows}rem">'
         f"{''.join(shapes)}</svg><div>{''.join(numbers)}</div></div></figure>"
     )
+
+
+def _levels(layer: Mapping[str, Any]) -> str:
+    words = f"{len(layer['levels'])} levels" + ("" if layer["channel"] is None else f" of channel {layer['channel']}")
+    picture = levels_svg(layer["bars"], layer["levels"], layer["low"], layer["high"], f"levels of {layer['name']}")
+    return f"<figure><figcaption>{escape(layer['name'])}</figcaption>{picture}<p>{words}</p></figure>"
 
 
 def _weight(weight: Mapping[str, Any]) -> str:
