@@ -72,7 +72,7 @@ def test_tensorflow_lite(picture):
 
 def test_four_bits(tmp_path):
     pytest.importorskip("onnxscript", reason="models need the extra [onnx]")
-    result = load("four_bits").run(500, tmp_path / "levels.svg")
-    assert result["kmeans"] > result["float32"] - 0.03
-    assert result["pow2"] < result["kmeans"] + 0.01
+    result = load("four_bits").run(500, tmp_path / "levels.svg", ("int8", "codebook4"))
+    assert result["codebook4"][0] > result["float32"][0] - 0.03
+    assert result["codebook4"][1] < 0.7 * result["int8"][1]
     assert (tmp_path / "levels.svg").read_text().count("<line") == 16
