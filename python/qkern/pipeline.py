@@ -18,7 +18,7 @@ from .conversion.exclusions import Exclusions
 from .conversion.mixed import MixedDemand, MixedResult
 from .conversion.network import Network
 from .conversion.stages import Stages
-from .conversion.weight_formats import EIGHT_BITS, MIXED, check_weights
+from .conversion.weight_formats import EIGHT_BITS, FORMATS, MIXED, MIXED_FORMAT, check_weights
 from .model_file import Folder, ModelSource, save_model
 from .report.analysis import measure_layers
 from .report.compare import compare
@@ -231,6 +231,8 @@ def quantize_model(
             formats=MixedDemand(size, budget) if weights == MIXED else stages.formats,
         )
         mixed = refined.mixed
+        if mixed is not None:
+            stages.formats = {cost.name: FORMATS[MIXED_FORMAT] for cost in mixed.layers}
         quantized, report, found, chosen = refined.model, refined.report, refined.table, refined.method
         without, base, equalized = refined.without, refined.network, refined.equalized
     notes = _notes(stages, data, samples) + ([] if mixed is None else [mixed.describe()])
@@ -345,7 +347,8 @@ def _described(
             table, method = stages.observe(stages.model, samples, observer=HistogramObserver), stages.target.method
 
         def with_left(names: Collection[str]) -> tuple[ir.Model, ConversionReport]:
-            return convert(stages.network.without(names), table, stages.target, method=method)
+            network = stages.network.without(names)
+            return convert(network, table, stages.target, method=method, weights=stages.coded)
 
         found = measure_layers(stages.network, samples, with_left, execution=stages.execution, stage=stage)
         analysis = replace(found, table=table)

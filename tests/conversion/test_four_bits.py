@@ -272,7 +272,14 @@ def test_the_report_draws_levels_over_weights(network, form, tmp_path):
     quantized = qkern.quantize_model(model, x, "x86", effort="fast", weights={"default": form, "dense": "int8"})
     for path in ("report.json", "report.html"):
         quantized.save_report(tmp_path / path)
-    drawn = json.loads((tmp_path / "report.json").read_text())["levels"]
+    described = json.loads((tmp_path / "report.json").read_text())
+    qkern.quantize_model(model, x, "x86", effort="fast").save_report(tmp_path / "int8.json")
+    costs, costs_in_int8 = (
+        {each["name"]: each["alone_db"] for each in report["layers"] if each["name"] in LAYERS}
+        for report in (described, json.loads((tmp_path / "int8.json").read_text()))
+    )
+    assert {name for name in LAYERS if costs[name] != costs_in_int8[name]} == set(LAYERS) - {"dense"}
+    drawn = described["levels"]
     assert [each["name"] for each in drawn] == [name for name in LAYERS if name != "dense"]
     proto = ir.to_proto(quantized.model)
     arrays = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}

@@ -126,7 +126,7 @@ class Stages:
             raise ValueError(f"weights: levels are int8, {given}, symmetric: {self.target.weight.symmetric}")
 
     @cached_property
-    def _coded(self) -> dict[str, QuantizedWeight]:
+    def coded(self) -> dict[str, QuantizedWeight]:
         """The weights of 4 bits."""
         layers, target = list(self.network.plan.layers.values()), self.target
         return fit_codebooks(layers, self.formats, target.weight, {}, safe=target.safe_weights)
@@ -134,4 +134,4 @@ class Stages:
     def convert(self, in_float: Collection[str] = ()) -> tuple[ir.Model, ConversionReport]:
         """Stage 5: the int8 model, with the nodes named by `in_float` in float, and what became of each layer."""
         network = self.network.without(in_float)
-        return convert(network, self.table, self.target, method=self.method, weights=self._coded)
+        return convert(network, self.table, self.target, method=self.method, weights=self.coded)
