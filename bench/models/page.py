@@ -206,10 +206,29 @@ def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
         return
     chart, tables = (pages.relative(paths[kind], pages.README) for kind in ("svg", "md"))
     where = where_of(machine)
-    text = f"[![Speed and accuracy of whole models]({chart})]({tables})\n\n{where}; [every figure]({tables})."
+    text = f"[![Speed and accuracy of whole models]({chart})]({tables})\n\n{in_words(document)}\n\n"
+    text += f"{where}; [every figure]({tables})."
     pages.replace_block(pages.README, "models", text)
     short = page(document, all_rows=False).partition("\n")[2].strip()
     pages.replace_block(DOCS, "models", f"{where}; [all rows]({link}).\n\n{short}")
+
+
+def in_words(document: Mapping[str, Any]) -> str:
+    """Of each model its first setting, on the best tier."""
+    found = settings(document)
+    firsts = [next(each for each in found if each.model is model) for model in document["models"]]
+    tier = firsts[0].tiers[0]
+    clauses = []
+    for each in firsts:
+        int8, peer = each.our_int8(tier), each.peer()
+        clause = f"{each.fp32.seconds / int8.seconds:.2f} times as fast as the fastest FP32"
+        if peer is not None:
+            clause += f" and {peer.seconds / int8.seconds:.2f} times as the fastest other int8"
+        clause += f", at {decibels(int8.accuracy['sqnr_db'])}"
+        if peer is not None:
+            clause += f" beside {decibels(peer.accuracy['sqnr_db'])} ({peer.name})"
+        clauses.append(f"- {each.model['name']}: {clause}.")
+    return f"int8 on `{tier}`, {setting(firsts[0])}:\n\n" + "\n".join(clauses)
 
 
 def where_of(machine: Mapping[str, Any]) -> str:

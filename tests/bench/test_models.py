@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
 import xml.etree.ElementTree as ET
@@ -132,6 +133,7 @@ def test_published_runs_have_their_places(outputs, tmp_path, monkeypatch):
     paths = {kind: tmp_path / f"run.{kind}" for kind in ("svg", "md")}
     page.publish(published, paths)
     assert "](run.svg)](run.md)" in readme.read_text()
+    assert "- resnet20_cifar10: 3.00 times as fast as the fastest FP32 and 1.20 times as the" in readme.read_text()
     assert "| qkern int8, avx2 | 1 ms, 3.00x |" in docs.read_text()
     before = readme.read_text()
     published["machine"]["held"] = True
@@ -209,16 +211,32 @@ def test_a_run_in_pieces(monkeypatch, tmp_path, capsys):
     assert again.read_text() == path.with_suffix(".md").read_text()
 
 
-def test_any_model_on_random_numbers(tmp_path, capsys):
+@pytest.fixture
+def add(tmp_path):
+    """The file of a network of a batch of two without weights."""
     text = (
         '<ir_version: 8, opset_import: ["": 17]> g (float[2, 3] x, float[2, 3] z) => (float[2, 3] y) { y = Add(x, z) }'
     )
     path = tmp_path / "two inputs.onnx"
     onnx.save(onnx.parser.parse_model(text), path)
-    assert command.main(["--model", str(path), "--output", str(tmp_path), "--threads", "1", *QUICK]) == 0
+    return path
+
+
+def test_any_model_on_random_numbers(add, tmp_path, capsys):
+    assert command.main(["--model", str(add), "--output", str(tmp_path), "--threads", "1", *QUICK]) == 0
     assert "Compared on random numbers; qkern's effort is `fast`." in capsys.readouterr().out
     [found] = tmp_path.glob("*.json")
     assert {row["batch"] for row in json.loads(found.read_text())["rows"]} == {2}
+
+
+@pytest.mark.skipif(qkern.isa.active() not in command.ONEDNN, reason="a tier that oneDNN has no name for")
+def test_peers_that_can_be_held_are(add, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
+    assert command.main(["--model", str(add), "--output", str(tmp_path), "--threads", "1", "--hold-peers", *QUICK]) == 0
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == command.ONEDNN[qkern.isa.active()]
+    assert "- missing: onnxruntime (it can't be held to a tier's instructions)" in capsys.readouterr().out
+    [found] = tmp_path.glob("*.json")
+    assert "onnxruntime" not in {row["library"] for row in json.loads(found.read_text())["rows"]}
 
 
 def test_what_cannot_be_measured_is_named(tmp_path, monkeypatch, capsys):
