@@ -51,7 +51,7 @@ class Contestant:
         return self.library == OURS and self.file == DEFAULT and self.option == "auto"
 
     def load(self, network: Network, folder: Path, threads: int, batch: int) -> Ready:
-        """The model made ready for batches of `batch` (-1: of any size), on so many threads."""
+        """The model made ready for batches of `batch`, on so many threads."""
         path = folder / self.file if self.file else network.path
         return LOADERS[self.library](self, path, network, threads, batch)
 

@@ -21,7 +21,7 @@ from .networks import Network, batches, first
 __all__ = ["accuracy", "accuracy_of", "speed"]
 
 Outputs = list[NDArray[Any]]
-AT_ONCE = 20  # samples in a run, where only the results count
+AT_ONCE = 20  # samples in a run at most, where only the results count
 PAUSE = 0.03  # seconds before a sample of several threads: others' may still wait for work, spinning
 
 
@@ -30,9 +30,11 @@ def accuracy(network: Network, folder: Path, entering: Sequence[Contestant], thr
     any algorithm, doesn't give the same bytes for the same file."""
     outputs: dict[str, Outputs] = {}
     left_out = {}
-    parts = list(batches(network.held_out, network.batch or AT_ONCE))
+    count = len(next(iter(network.held_out.values())))
+    size = network.batch or max(size for size in range(1, AT_ONCE + 1) if count % size == 0)  # no part is smaller
+    parts = list(batches(network.held_out, size))
     with qkern.isa.use(qkern.isa.active()):
-        for each, ready in loaded(network, folder, entering, threads, network.batch or -1, left_out):
+        for each, ready in loaded(network, folder, entering, threads, size, left_out):
             results = [[np.array(output) for output in ready.run(part)] for part in parts]
             outputs[each.name] = [np.concatenate(arrays) for arrays in zip(*results, strict=True)]
     check_same_bytes(entering, outputs)

@@ -104,10 +104,15 @@ ops::Algorithm parse_algorithm(const std::string& name) {
   value_error("algorithm '" + name + "' is none of auto, direct, winograd2, winograd4");
 }
 
+// By which a layer adds to its network's budget, in weights. A network may have 4 bytes for each; a layer keeps its weights as they came, and
+// packs them for the direct way.
+constexpr std::size_t share_of_budget = 2;
+
 ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero,
                      const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero, const py::object& y_dtype,
                      const Clamp& clamp, const py::object& strides, const py::object& padding, const py::object& dilations, Index groups,
-                     const std::string& layout, const std::string& algorithm, const py::object& levels) {
+                     const std::string& layout, const std::string& algorithm, const py::object& levels,
+                     const std::shared_ptr<ops::PackingBudget>& budget) {
   const GivenWeights given = given_weights(weight, "weight", levels);
   const DType dtype = given.dtype;
   Geometry g = geometry(given.values, dtype, strides, padding, dilations, groups, "weight");
@@ -125,7 +130,9 @@ ConvLayer make_qconv(const py::array& weight, const py::object& weight_scale, co
   const ops::Layout order = parse_layout(layout);
   const ops::Algorithm by = parse_algorithm(algorithm);
   const WithoutGil release;
-  return {ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order, by), g.padding, g.axes};
+  ConvLayer made{ops::Conv(g.weights, {scale, zero, biases, x, zero_x}, output, order, by, budget), g.padding, g.axes};
+  if (budget) budget->add(share_of_budget * static_cast<std::size_t>(given.values.size()));
+  return made;
 }
 
 ConvLayer make_conv(const py::array& weight, const py::object& bias, const std::optional<std::pair<double, double>>& clamp, const py::object& strides,
@@ -197,6 +204,10 @@ struct QConv : ConvLayer, OnlyConstructed {
 };
 struct FloatConv : ConvLayer, OnlyConstructed {
   explicit FloatConv(ConvLayer&& layer) : ConvLayer(std::move(layer)) {}
+};
+
+struct PackingBudget : ops::PackingBudget, OnlyConstructed {
+  using ops::PackingBudget::PackingBudget;
 };
 
 std::shared_ptr<const ops::Conv> native_layer(const std::shared_ptr<ConvLayer>& layer) {
@@ -293,6 +304,8 @@ Args:
     out: where the result goes; int32 of the result's shape.
 
 Returns int32 in the layout of x. Raises ValueError for an invalid parameter or shape, TypeError for a wrong dtype.)");
+  BoundClass<PackingBudget>(m, "PackingBudget", py::is_final(), "Bytes that the convolutions of a network may be packed to beyond 4 for each weight.")
+      .def(py::init([](std::size_t bytes) { return std::make_shared<PackingBudget>(bytes); }), py::arg("bytes"));
   bind_layer<QConv>(m, "QConv",
                     R"(An int8 convolution, weights packed once: y = requantize(conv(x - x_zero, w - w_zero) + bias).
 
@@ -311,20 +324,23 @@ Args:
     layout: "NHWC" (default; fastest) or "NCHW".
     algorithm: how 3x3 windows of stride 1 are computed, to the same result. "winograd4" and "winograd2": by Winograd's F(4x4, 3x3) and F(2x2, 3x3),
         in integers; "auto": as is fastest for the image; "direct".
+    budget: PackingBudget of the network, out of which "auto" packs; None: without a bound.
     levels: as for QLinear. Winograd, depthwise layers and groups of a few channels take the weights as int8 or int16.
 
 Raises ValueError for an invalid parameter or shape, or where the algorithm doesn't apply, TypeError for a wrong dtype.)")
       .def(py::init([](const py::array& weight, const py::object& weight_scale, const py::object& bias, double x_scale, std::int64_t x_zero_point,
                        const py::object& weight_zero_point, const std::optional<double>& y_scale, std::int64_t y_zero_point,
                        const py::object& y_dtype, const Clamp& clamp, const py::object& strides, const py::object& padding,
-                       const py::object& dilations, Index groups, const std::string& layout, const std::string& algorithm, const py::object& levels) {
+                       const py::object& dilations, Index groups, const std::string& layout, const std::string& algorithm, const py::object& levels,
+                       const std::shared_ptr<PackingBudget>& budget) {
              return std::make_shared<QConv>(make_qconv(weight, weight_scale, bias, x_scale, x_zero_point, weight_zero_point, y_scale, y_zero_point,
-                                                       y_dtype, clamp, strides, padding, dilations, groups, layout, algorithm, levels));
+                                                       y_dtype, clamp, strides, padding, dilations, groups, layout, algorithm, levels, budget));
            }),
            py::arg("weight"), py::arg("weight_scale"), py::arg("bias") = py::none(), py::kw_only(), py::arg("x_scale"), py::arg("x_zero_point") = 0,
            py::arg("weight_zero_point") = 0, py::arg("y_scale") = py::none(), py::arg("y_zero_point") = 0, py::arg("y_dtype") = py::none(),
            py::arg("clamp") = py::none(), py::arg("strides") = 1, py::arg("padding") = 0, py::arg("dilations") = 1, py::arg("groups") = 1,
-           py::arg("layout") = "NHWC", py::arg("algorithm") = "auto", py::arg("levels") = py::none())
+           py::arg("layout") = "NHWC", py::arg("algorithm") = "auto", py::arg("levels") = py::none(),
+           py::arg("budget") = std::shared_ptr<PackingBudget>())
       .def_property_readonly(
           "is_safe", [](const QConv& layer) { return layer.conv.is_safe(); }, is_safe_doc)
       .def(

@@ -28,7 +28,8 @@ LateRoute make_int8_route(const isa::KernelTable& kernels, const ConvWeights& we
 
 }  // namespace
 
-Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm)
+Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm,
+           std::shared_ptr<PackingBudget> budget)
     : kernels_(isa::active_kernels()),
       window_(weights.window),
       in_channels_(weights.in_channels),
@@ -38,7 +39,7 @@ Conv::Conv(const ConvWeights& weights, const ConvQuantization& quantization, con
       output_(output),
       layout_(layout),
       x_zero_(quantization.x_zero),
-      winograd_(ConvWinograd::make(weights, quantization, output, kernels_, algorithm)),
+      winograd_(ConvWinograd::make(weights, quantization, output, kernels_, algorithm, std::move(budget))),
       route_(make_int8_route(kernels_, weights, quantization, output, winograd_.get())) {}
 
 Conv::Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout)

@@ -37,8 +37,9 @@ struct Quantizer {
 
 class Conv {
  public:
-  // Throws std::invalid_argument where the layer can't be computed by `algorithm`.
-  Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm);
+  // Throws std::invalid_argument where the layer can't be computed by `algorithm`. `budget`: the network's, or null.
+  Conv(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output, Layout layout, Algorithm algorithm,
+       std::shared_ptr<PackingBudget> budget = nullptr);
   // float: y = clamp(acc + bias, low, high), bias one per output channel
   Conv(const ConvWeights& weights, std::span<const float> bias, float low, float high, Layout layout);
 

@@ -61,7 +61,7 @@ bool is_faster_directly(const ConvWeights& weights, const isa::KernelTable& kern
 }  // namespace
 
 std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
-                                                       const isa::KernelTable& kernels, Algorithm algorithm) {
+                                                       const isa::KernelTable& kernels, Algorithm algorithm, std::shared_ptr<PackingBudget> budget) {
   if (algorithm == Algorithm::Direct) return nullptr;
   const bool is_forced = algorithm != Algorithm::Auto;
   const auto refused = [&](const std::string& why) {
@@ -75,6 +75,7 @@ std::unique_ptr<const ConvWinograd> ConvWinograd::make(const ConvWeights& weight
   if (!is_forced && (kernels.winograd.costs == nullptr || channels < least_channels)) return nullptr;
   std::unique_ptr<ConvWinograd> made(new ConvWinograd(std::make_shared<ConvSource>(weights, quantization), output, kernels.winograd));
   made->is_forced_ = is_forced;
+  if (!is_forced) made->budget_ = std::move(budget);
   made->safe_weights_ = !is_forced && is_faster_directly(weights, kernels);
   const std::int64_t largest = largest_sum(weights);
   bool any = false;
@@ -116,13 +117,18 @@ Index ConvWinograd::group_elements(const conv::WinogradKernel& kernel) const {
   return tensor::checked_product("the weights", {kernel.positions * kernel.positions, depth, padded_out()});
 }
 
+std::size_t ConvWinograd::packed_bytes(int form) const {
+  const Index each = group_elements(kernels_.form[form]);
+  return static_cast<std::size_t>(tensor::checked_product("the weights", {groups_, each, Index{sizeof(std::int16_t)}}));
+}
+
 void ConvWinograd::pack(int form) const {
   constexpr std::size_t alignment = 64;
   const conv::WinogradKernel& kernel = kernels_.form[form];
   const ConvWeights& weights = source_->weights();
   const Index each = group_elements(kernel), weights_each = group_out_ * group_in_ * 9;
   const auto* const codes = static_cast<const std::uint8_t*>(weights.data);
-  const auto bytes = static_cast<std::size_t>(tensor::checked_product("the weights", {groups_, each, Index{sizeof(std::int16_t)}}));
+  const std::size_t bytes = packed_bytes(form);
   Packed& packed = packed_[form];
   std::size_t room = bytes + alignment;
   packed.memory.reset(new std::byte[room]);
@@ -137,8 +143,10 @@ void ConvWinograd::pack(int form) const {
 
 const ConvWinograd::Form* ConvWinograd::packed(int form) const {
   Packed& packed = packed_[form];
-  std::call_once(packed.once, [&] { pack(form); });
-  return &packed.form;
+  std::call_once(packed.once, [&] {
+    if (budget_ == nullptr || budget_->take(packed_bytes(form))) pack(form);
+  });
+  return packed.form.kernel == nullptr ? nullptr : &packed.form;
 }
 
 const ConvWinograd::Form* ConvWinograd::choose(Index planes, const Sizes& out) const {
@@ -146,14 +154,15 @@ const ConvWinograd::Form* ConvWinograd::choose(Index planes, const Sizes& out) c
   // By so much a form has to be faster: what the constants are off by at most, where layers gain little.
   constexpr double gain = 0.85;
   const ConvSizes of = sizes(planes, out);
-  int chosen = -1;
-  double least = gain * direct_cost(kernels_, safe_weights_, of);
-  for (int form = 0; form < forms; ++form) {
-    if (!packed_[form].allowed) continue;
-    const double cost = winograd_cost(kernels_, form, of);
-    if (cost < least) least = cost, chosen = form;
+  const double most = gain * direct_cost(kernels_, safe_weights_, of);
+  double costs[forms];
+  for (int form = 0; form < forms; ++form) costs[form] = packed_[form].allowed ? winograd_cost(kernels_, form, of) : most;
+  const int best = costs[1] < costs[0] ? 1 : 0;
+  for (const int form : {best, 1 - best}) {
+    if (costs[form] >= most) continue;
+    if (const Form* found = packed(form)) return found;
   }
-  return chosen < 0 ? nullptr : packed(chosen);
+  return nullptr;
 }
 
 const char* ConvWinograd::name() const { return is_forced_ ? names[packed_[0].allowed ? 0 : 1] : "auto"; }

@@ -11,6 +11,7 @@
 
 #include "ops/conv_cost.h"
 #include "ops/conv_source.h"
+#include "ops/packing_budget.h"
 
 namespace qkern::ops {
 
@@ -20,7 +21,7 @@ class ConvWinograd {
  public:
   // Null where no form that `algorithm` allows is exact and known for such a layer; for one form alone std::invalid_argument then says why.
   static std::unique_ptr<const ConvWinograd> make(const ConvWeights& weights, const ConvQuantization& quantization, const LayerOutput& output,
-                                                  const isa::KernelTable& kernels, Algorithm algorithm);
+                                                  const isa::KernelTable& kernels, Algorithm algorithm, std::shared_ptr<PackingBudget> budget);
   // Whether images decide: else every one is computed by the one form.
   bool is_auto() const { return !is_forced_; }
   const std::shared_ptr<const ConvSource>& source() const { return source_; }
@@ -31,7 +32,7 @@ class ConvWinograd {
     const std::int16_t* panels;
     const char* name;
   };
-  // For outputs of this size; null: directly. Packs it, once, on whichever thread asks first.
+  // For outputs of this size; null: directly. Packs it, once, on whichever thread asks first, as long as the budget allows.
   const Form* choose(Index planes, const Sizes& out) const;
   // The one form's, or "auto".
   const char* name() const;
@@ -63,7 +64,8 @@ class ConvWinograd {
   };
 
   ConvWinograd(std::shared_ptr<const ConvSource> source, const LayerOutput& output, const conv::WinogradKernels& kernels);
-  const Form* packed(int form) const;
+  const Form* packed(int form) const;  // null: there is no room for it
+  std::size_t packed_bytes(int form) const;
   void pack(int form) const;
   Index padded_out() const { return round_up(group_out_, kernels_.lanes); }
   Index column(Index channel) const { return channel / group_out_ * padded_out() + channel % group_out_; }
@@ -76,6 +78,7 @@ class ConvWinograd {
   bool is_forced_ = false, safe_weights_ = false;
   std::int32_t x_zero_;
   std::shared_ptr<const ConvSource> source_;
+  std::shared_ptr<PackingBudget> budget_;  // or null: as much as is asked for
   ChannelArrays channels_;
   mutable Packed packed_[forms];
   mutable std::atomic<std::size_t> bytes_ = 0;

@@ -190,6 +190,9 @@ class QLinear(_Layer):
     @property
     def is_safe(self) -> bool: ...
 
+class PackingBudget:
+    def __init__(self, bytes: int) -> None: ...
+
 @final
 class QConv(_Layer):
     def __init__(
@@ -212,6 +215,7 @@ class QConv(_Layer):
         layout: Layout = "NHWC",
         algorithm: Literal["auto", "direct", "winograd2", "winograd4"] = "auto",
         levels: NDArray[np.int8] | None = None,
+        budget: PackingBudget | None = None,
     ) -> None: ...
     def __call__(self, x: Array, *, out: Array | None = None) -> Array: ...
     def route_of(self, x_shape: Sequence[int]) -> str: ...
@@ -284,7 +288,7 @@ def read_memory(data: Array, repeats: int = 1) -> int: ...
 
 # --- programs ------------------------------------------------------------------
 
-Sizes = Sequence[int]
+Dims = Sequence[int]
 Bounds = tuple[float, float]
 NativeAddition = tuple[DTypeLike, float, int, float, int, float, int, tuple[int, int] | None]
 Place = int | tuple[int, int] | Array
@@ -294,7 +298,7 @@ class NativeCall:
     @staticmethod
     def conv(
         layer: QConv | Conv,
-        x_shape: Sizes,
+        x_shape: Dims,
         x_dtype: DTypeLike,
         *,
         quantize: tuple[float, int, DTypeLike] | None = None,
@@ -305,7 +309,7 @@ class NativeCall:
     @staticmethod
     def linear(
         layer: QLinear | Linear,
-        x_shape: Sizes,
+        x_shape: Dims,
         x_dtype: DTypeLike,
         *,
         add: NativeAddition | None = None,
@@ -313,7 +317,7 @@ class NativeCall:
     ) -> NativeCall: ...
     @staticmethod
     def add(
-        shape: Sizes,
+        shape: Dims,
         a_dtype: DTypeLike,
         b_dtype: DTypeLike,
         *,
@@ -327,28 +331,22 @@ class NativeCall:
         clamp: tuple[int, int] | None,
     ) -> NativeCall: ...
     @staticmethod
-    def lookup(shape: Sizes, table: Array) -> NativeCall: ...
+    def lookup(shape: Dims, table: Array) -> NativeCall: ...
     @staticmethod
     def quantize(
-        shape: Sizes, scale: ArrayLike, zero_point: ArrayLike, *, dtype: DTypeLike, axis: int | None
+        shape: Dims, scale: ArrayLike, zero_point: ArrayLike, *, dtype: DTypeLike, axis: int | None
     ) -> NativeCall: ...
     @staticmethod
     def dequantize(
-        shape: Sizes, dtype: DTypeLike, scale: ArrayLike, zero_point: ArrayLike, *, axis: int | None
+        shape: Dims, dtype: DTypeLike, scale: ArrayLike, zero_point: ArrayLike, *, axis: int | None
     ) -> NativeCall: ...
     @staticmethod
     def max_pool(
-        x_shape: Sizes,
-        x_dtype: DTypeLike,
-        *,
-        kernel: Ints,
-        strides: Ints = 1,
-        padding: Padding = 0,
-        dilations: Ints = 1,
+        x_shape: Dims, x_dtype: DTypeLike, *, kernel: Ints, strides: Ints = 1, padding: Padding = 0, dilations: Ints = 1
     ) -> NativeCall: ...
     @staticmethod
     def average_pool(
-        x_shape: Sizes,
+        x_shape: Dims,
         x_dtype: DTypeLike,
         *,
         kernel: Ints,
@@ -363,25 +361,25 @@ class NativeCall:
         dtype: DTypeLike = ...,
     ) -> NativeCall: ...
     @staticmethod
-    def copy(element_size: int, shape: Sizes, strides: Sizes, start: int) -> NativeCall: ...
+    def copy(element_size: int, shape: Dims, strides: Dims, start: int) -> NativeCall: ...
     @staticmethod
-    def gather(element_size: int, shape: Sizes, indices: Sequence[Int64s | None]) -> NativeCall: ...
+    def gather(element_size: int, shape: Dims, indices: Sequence[Int64s | None]) -> NativeCall: ...
     @staticmethod
-    def pad(shape: Sizes, padded: Sizes, before: Sizes, fill: Array) -> NativeCall: ...
+    def pad(shape: Dims, padded: Dims, before: Dims, fill: Array) -> NativeCall: ...
     @staticmethod
-    def concatenate(rows: int, parts: Sizes, starts: Sizes, stride: int) -> NativeCall: ...
+    def concatenate(rows: int, parts: Dims, starts: Dims, stride: int) -> NativeCall: ...
     @staticmethod
     def combine(
-        operation: str, a: Sizes, b: Sizes, constant_at: int, constant: Floats | None, bounds: Bounds | None
+        operation: str, a: Dims, b: Dims, constant_at: int, constant: Floats | None, bounds: Bounds | None
     ) -> NativeCall: ...
     @staticmethod
-    def clamp(shape: Sizes, low: float, high: float) -> NativeCall: ...
+    def clamp(shape: Dims, low: float, high: float) -> NativeCall: ...
 
 @final
 class Program:
     def __init__(self, steps: list[tuple[NativeCall, list[Place], Place]]) -> None: ...
     def run(self, arena: NDArray[np.uint8], arrays: list[Array], times: Int64s | None = None) -> None: ...
-    def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Sizes) -> None: ...
+    def run_samples(self, count: int, arena_bytes: int, arrays: list[Array], strides: Dims) -> None: ...
     def __len__(self) -> int: ...
 
 @final
@@ -390,8 +388,8 @@ class FixedProgram:
         self,
         program: Program,
         arena_bytes: int,
-        inputs: Sequence[tuple[str, np.dtype[Any], Sizes, int]],
-        results: Sequence[tuple[np.dtype[Any], Sizes, int]],
+        inputs: Sequence[tuple[str, np.dtype[Any], Dims, int]],
+        results: Sequence[tuple[np.dtype[Any], Dims, int]],
     ) -> None: ...
     def run(self, feeds: object, threads: int = 0, times: Int64s | None = None) -> list[Array] | None: ...
 

@@ -7,6 +7,7 @@ import onnx
 import pytest
 import qkern
 from emulation import smaller
+from qkern import _core
 
 pytest.importorskip("onnxscript", reason="models need the extra [onnx]")
 
@@ -78,6 +79,45 @@ def test_a_session_says_how_its_layers_are_computed(quantized, rng):
     assert direct.packed_bytes == profiles[1].packed_bytes == codes
     assert codes < auto.packed_bytes == profiles[0].packed_bytes <= 10 * codes
     assert "weights packed to" in profiles[0].totals
+
+
+def test_packed_weights_have_a_bound(isa, rng):
+    """4 times a network's weights and 4 MB, however many sizes of images come; each layer alone would take 9 times."""
+    proto = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 17]> g (float[N, 16, S, S] x) => (float[N, 256, S, S] y) {
+            a = Conv<pads=[1, 1, 1, 1]>(x, wa)
+            b = Conv<pads=[1, 1, 1, 1]>(a, wb)
+            c = Conv<pads=[1, 1, 1, 1]>(b, wc)
+            y = Conv<pads=[1, 1, 1, 1]>(c, wd)
+        }""")
+    shapes = {"wa": (256, 16, 3, 3), **dict.fromkeys(("wb", "wc", "wd"), (256, 256, 3, 3))}
+    for name, shape in shapes.items():
+        weight = rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(weight.astype(np.float32), name))
+    x = rng.normal(size=(2, 16, 8, 8)).astype(np.float32)
+    model = qkern.quantize_model(proto, [{"x": x}], effort="fast").model
+    auto, direct = qkern.Session(model), qkern.Session(model, algorithm="direct")
+    size = sum(np.prod(shape) for shape in shapes.values())
+    for batch in (1, 2):
+        feeds = {"x": x[:batch]}
+        np.testing.assert_array_equal(auto.run(None, feeds)[0], direct.run(None, feeds)[0])
+    assert auto.packed_bytes <= 4 * size + 4_000_000
+    assert direct.packed_bytes <= 1.1 * size
+    if isa == "scalar":  # where it would be winograd4 for all of them
+        routes = [step.kernel for step in auto.profile({"x": x}, seconds=0).steps if step.op_type == "Conv"]
+        ways = [[name for name in ("winograd4", "winograd2") if name in route] for route in routes]
+        assert ways == [["winograd4"], ["winograd4"], ["winograd2"], []]
+
+
+def test_a_layer_without_room_is_direct():
+    weight = np.ones((64, 64, 3, 3), np.int8)
+    with qkern.isa.use("scalar"):
+        routes = [
+            _core.QConv(weight, 1.0, x_scale=1.0, padding=1, budget=budget).route_of((1, 32, 32, 64))
+            for budget in (None, _core.PackingBudget(10 * weight.size), _core.PackingBudget(0))
+        ]
+    assert routes[:2] == ["winograd4", "winograd4"]
+    assert "winograd" not in routes[2]
 
 
 def test_unknown_algorithm(quantized):

@@ -57,7 +57,8 @@ class Conv(Operator):
         to = lowering.destination(node)
         if to.params is None:  # float output: no activation is absorbed
             to = lowering.destination(node, absorb=False)
-        packed = layer.packed(_core.QConv, np.asarray, algorithm=lowering.algorithm, **output_arguments(to), **geometry)
+        how = {"algorithm": lowering.algorithm, "budget": lowering.budget}
+        packed = layer.packed(_core.QConv, np.asarray, **how, **output_arguments(to), **geometry)
         call = Convolution(packed, to.dtype)
         codes = lowering.read_codes(layer.x, channels_last=True)
         lowering.add(node, call, [codes], to, kind="int8", channels_last=True, reason=layer.note)

@@ -75,6 +75,7 @@ class ConvTranspose(Operator):
                 dilations=dilations,
                 groups=groups,
                 algorithm=lowering.algorithm,
+                budget=lowering.budget,
                 **output_arguments(to),
             )
 

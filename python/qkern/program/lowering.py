@@ -73,6 +73,7 @@ class Lowering(Protocol):
     """
 
     algorithm: Algorithm  # of each QConv
+    budget: _core.PackingBudget  # of all of them
 
     def constant(self, value: ir.Value | None) -> NDArray[Any] | None:
         """The array of a constant, dequantized where it is the DequantizeLinear of one; None for anything else."""

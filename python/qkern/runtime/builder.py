@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Builder"]
 
+_PACKED_BYTES = 4_000_000  # that a network's packed weights may have beyond 4 times its int8 weights
+
 
 class Builder(Receiver):
     """Makes the steps of `model`; `observed` names float values that must not be absorbed by a step. `fallback` and
@@ -64,6 +66,7 @@ class Builder(Receiver):
         num_threads: int | None = None,
         *,
         algorithm: Algorithm = "auto",
+        budget: _core.PackingBudget | None = None,
         body: ir.Graph | None = None,
         captured: Sequence[ir.Value] = (),
     ) -> None:
@@ -72,6 +75,7 @@ class Builder(Receiver):
         self._model, self._graph = model, model.graph if body is None else body
         self._fallback, self._num_threads = fallback, num_threads
         self.algorithm = algorithm
+        self.budget = _core.PackingBudget(_PACKED_BYTES) if budget is None else budget
         self._observed = frozenset(observed)
         self._slots: dict[ir.Value, dict[bool, Slot]] = {}  # by channels_last
         self._flattened: dict[ir.Value, int] = {}  # of codes that are stored flattened from channels last: the channels
@@ -278,7 +282,14 @@ class Builder(Receiver):
         takes_whole = self._fallback == "onnxruntime" or (self._fallback == "auto" and has_onnxruntime())
         fallback = "none" if takes_whole else self._fallback
         inner = Builder(
-            self._model, (), fallback, self._num_threads, algorithm=self.algorithm, body=graph, captured=captured
+            self._model,
+            (),
+            fallback,
+            self._num_threads,
+            algorithm=self.algorithm,
+            budget=self.budget,
+            body=graph,
+            captured=captured,
         )
         return Program(inner.steps, inner.inputs, [slot for _, slot in inner.outputs], {})
 

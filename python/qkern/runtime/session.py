@@ -46,7 +46,8 @@ class Session:
     or nowhere; "none": nowhere. Their results are as reproducible as that library's.
 
     `algorithm`: "auto" computes each 3x3 int8 convolution as is fastest for its images, by Winograd in integers where
-    that is exact, which gives the same bytes and packs its weights to up to 8 times their size (`packed_bytes`);
+    that is exact, which gives the same bytes and packs its weights to up to 8 times their size, altogether to no more
+    than 4 times their size and 4 MB (`packed_bytes`);
     "direct" keeps them at theirs.
 
     `external_data`: the folder of the tensors that the model keeps in files, where that isn't the model's own, or where
