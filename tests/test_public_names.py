@@ -29,7 +29,7 @@ SIGNATURES = {
     "QConv": (
         "weight weight_scale bias",
         "x_scale x_zero_point weight_zero_point y_scale y_zero_point y_dtype clamp"
-        " strides padding dilations groups layout algorithm levels",
+        " strides padding dilations groups layout algorithm levels budget",
     ),
     "set_num_threads": ("n", ""),
     "get_num_threads": ("", ""),

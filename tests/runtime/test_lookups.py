@@ -105,6 +105,8 @@ def test_kernels_keep_them_in_4_bits(case):
     (layer,) = (layer for step in session.steps for layer in step.call.layers())
     eight_bits = ("unsorted levels", "7 levels", "a table per channel", "a table of two axes")
     assert layer.bits == (8 if case in eight_bits else 4)
+    (kernel,) = (step.kernel for step in session.profile({"x": X}, seconds=0.01).steps if step.op_type == "Conv")
+    assert kernel == ("int8 direct" if case in eight_bits else "int8 direct, 4-bit codes")
 
 
 def test_float_levels_are_float_weights():

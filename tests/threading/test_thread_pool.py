@@ -279,6 +279,7 @@ def test_ctrl_c_reaches_the_main_thread(python):
     if sys.platform == "win32":
         pytest.skip("no signals of this kind")
     done = python(f"""{PREPARED}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts us may have made it ignored
 qkern.set_num_threads(3)
 qkern.matmul(a, a)
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
