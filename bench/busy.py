@@ -9,7 +9,8 @@ its own, in turn:
     shared    as many processes as twice the processors, each with as many threads as there are processors: runs per
               second of all of them, against one such process alone
     limited   a process that may use half a processor (a control group where one can be made, else it is stopped
-              half of the time), against one thread without limit
+              half of the time), against one thread without limit; in a control group also one that is started within it
+              and told no number of threads
     python    two Python threads on one Session(num_threads=1), against two processes
 Prints the medians over the rounds. Times of a machine that others use too are no more than that.
 """
@@ -143,8 +144,8 @@ def spinning(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def half_a_processor(process: int) -> Iterator[str]:
-    """Limits a process, and says how."""
+def control_group(process: int) -> Iterator[bool]:
+    """Has a process use half a processor at most, and what it starts too; False where that can't be arranged."""
     for root in CPU_GROUPS:
         group = root / f"qkern-bench-{os.getpid()}"
         try:
@@ -157,13 +158,25 @@ def half_a_processor(process: int) -> Iterator[str]:
             else:
                 (group / "cpu.max").write_text("50000 100000")
             (group / "cgroup.procs").write_text(str(process))
-            yield "control group"
-            (root / "cgroup.procs").write_text(str(process))
-            return
         except OSError:
-            continue
-        finally:
             group.rmdir()
+            continue
+        try:
+            yield True
+        finally:
+            (root / "cgroup.procs").write_text(str(process))
+            group.rmdir()
+        return
+    yield False
+
+
+@contextmanager
+def half_a_processor(process: int) -> Iterator[str]:
+    """Limits a process, and says how."""
+    with control_group(process) as limited:
+        if limited:
+            yield "control group"
+            return
     stop = threading.Event()
 
     def in_turn() -> None:
@@ -216,6 +229,10 @@ def limited(library: str, model: str, runs: int) -> Figures:
         with Worker(library, model, threads) as worker, half_a_processor(worker.process.pid) as how:
             total = measured([worker], runs)[0]["total"] / runs
         figures[f"{threads} threads, {how}, / 1 thread alone"] = total / alone
+    with control_group(os.getpid()) as within:  # this process waits
+        if within:
+            with Worker(library, model, None) as worker:
+                figures["started within, / 1 thread alone"] = measured([worker], runs)[0]["total"] / runs / alone
     return figures
 
 

@@ -148,7 +148,7 @@ def peak_gains(tiers: Sequence[str], threads: int) -> dict[str, float]:
     before = qkern.get_num_threads()
     for count in (1, threads):
         qkern.set_num_threads(count)
-        loops = LoopTimer(tiers, ("int8",))
+        loops = LoopTimer(tiers)
         for _ in range(9):
             loops.time()
         rates.append(loops.peaks())
