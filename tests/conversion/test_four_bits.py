@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import qkern
+from emulation import smaller
 from onnx import TensorProto, helper, numpy_helper
 from qkern.conversion.adaround import round_rows
 from qkern.conversion.levels import nearest_of
@@ -85,7 +86,7 @@ def in_int8(proto):
     return expanded
 
 
-@pytest.mark.parametrize("effort", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("effort", smaller(["fast", "balanced", "best"], ["best"]))
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_file_of_standard_operators(network, form, effort, tmp_path, onnxruntime_session):
     model, x = network
@@ -148,7 +149,7 @@ def formats_in(quantized):
         ({"default": "int4", "Conv": "int8", "pointwise": "pow2"}, [False, False, True, True, True]),
     ],
 )
-@pytest.mark.parametrize("effort", ["fast", "balanced"])
+@pytest.mark.parametrize("effort", smaller(["fast", "balanced"], ["fast"]))
 def test_names_count_more_than_operators(network, weights, expected, effort):
     model, x = network
     assert formats_in(qkern.quantize_model(model, x, "x86", effort=effort, weights=weights)) == expected

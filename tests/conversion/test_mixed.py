@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import qkern
+from emulation import smaller
 from onnx import helper, numpy_helper
 from qkern.conversion.mixed import Attempt, MixedDemand, search_mixed
 
@@ -42,7 +43,7 @@ def in_four_bits(quantized):
     return {name for name, codes in behind.items() if codes in nodes and nodes[codes].op_type == "Gather"}
 
 
-@pytest.mark.parametrize("size", [0.9, 0.8])
+@pytest.mark.parametrize("size", smaller([0.9, 0.8], [0.8]))
 def test_a_share_of_the_int8_file(network, size, tmp_path):
     plain = qkern.quantize_model(network, X, "x86", "minmax")
     mixed = qkern.quantize_model(network, X, "x86", "minmax", weights="mixed", size=size)

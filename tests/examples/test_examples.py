@@ -70,6 +70,7 @@ def test_tensorflow_lite(picture):
     assert_drawn(picture, *result)
 
 
+@pytest.mark.skipif(EMULATED, reason="takes minutes on an emulated processor, and gives the same bits")
 def test_four_bits(tmp_path):
     pytest.importorskip("onnxscript", reason="models need the extra [onnx]")
     result = load("four_bits").run(500, tmp_path / "levels.svg", ("int8", "codebook4"))
