@@ -116,20 +116,31 @@ def effort_of(quick: bool, threads: int, clock: str) -> Effort:
 
 def write(document: dict[str, Any], folder: Path, published: bool) -> None:
     """The run's files, and with `published` the pages that show them."""
-    folder.mkdir(parents=True, exist_ok=True)
     stem = folder / machine.slug(document["machine"])
+    write_files(document, stem, markdown.page, chart.draw, publish.publish if published else None)
+    say(f"wrote {stem}.*, after {document['seconds']} s")
+
+
+def write_files(
+    document: dict[str, Any],
+    stem: Path,
+    page: Callable[..., str],
+    draw: Callable[[dict[str, Any], tuple[Path, Path]], None],
+    publish: Callable[[dict[str, Any], dict[str, Path]], None] | None,
+) -> None:
+    """`stem` with its endings: the run as JSON, its page and its chart; then `publish`, which shows them elsewhere."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md", "svg", "png")}
     paths["json"].write_text(as_json(document))
-    text = markdown.page(document, chart_name=paths["svg"].name)
+    text = page(document, chart_name=paths["svg"].name)
     paths["md"].write_text(text)
     print(text)
     if why := chart.why_missing():
         say(f"no chart: {why}")
     else:
-        chart.draw(document, (paths["svg"], paths["png"]))
-    if published:
-        publish.publish(document, paths)
-    say(f"wrote {stem}.*, after {document['seconds']} s")
+        draw(document, (paths["svg"], paths["png"]))
+    if publish is not None:
+        publish(document, paths)
 
 
 def as_json(document: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ import qkern
 from qkern.conversion import EFFORTS
 
 from .. import machine
-from ..run import RESULTS, as_json, counts, names_of, say
+from ..run import RESULTS, counts, names_of, say, write_files
 from . import chart, files, measure, page
 from .contestants import DEFAULT, Contestant, contestants, missing_packages
 from .networks import KNOWN, RANDOM, Network, from_file, known
@@ -209,19 +209,8 @@ def merged(
 
 def write(document: dict[str, Any], folder: Path, published: bool) -> None:
     """The run's files, and with `published` the pages that show them."""
-    folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"models_{machine.slug(document['machine'])}"
-    paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md", "svg", "png")}
-    paths["json"].write_text(as_json(document))
-    text = page.page(document, chart_name=paths["svg"].name)
-    paths["md"].write_text(text)
-    print(text)
-    if why := chart.why_missing():
-        say(f"no chart: {why}")
-    else:
-        chart.draw(document, (paths["svg"], paths["png"]))
-    if published:
-        page.publish(document, paths)
+    write_files(document, stem, page.page, chart.draw, page.publish if published else None)
     say(f"wrote {stem}.*")
 
 
