@@ -3,9 +3,9 @@
     python -m bench.exactness [--output FOLDER] [--publish] [--no-models] [--render JSON]
 
 Each environment is a process of its own: this processor as it is; a Haswell (AVX2) by `qemu-x86_64`, where that is
-installed (Debian: qemu-user); and, on a processor that has more than AVX2, PyTorch with its oneDNN held to AVX2. The
-models are the demo's and, with ../shared beside the checkout, EfficientNet-Lite0. A model is quantized once, here, by
-qkern; the same QDQ file then runs everywhere, and its outputs are compared with those of the float model.
+installed (Debian: qemu-user); and, where the processor has more than AVX2, itself without that (bench/instructions).
+The models are the demo's and, with ../shared beside the checkout, EfficientNet-Lite0. A model is quantized once, here,
+by qkern; the same QDQ file then runs everywhere, and its outputs are compared with those of the float model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import qkern
 from numpy.typing import NDArray
 
-from . import contestants, machine
+from . import contestants, instructions, machine
 from .exact import deviation
 from .operators import conv, gemm
 from .report import publish
@@ -100,7 +100,10 @@ def environments() -> Iterator[tuple[str, list[str], dict[str, str]]]:
     else:
         say("missing: qemu-x86_64 (Debian: qemu-user), so no emulated Haswell")
     if qkern.isa.active() in ("avx512_vnni", "avx_vnni"):
-        yield "oneDNN held to AVX2", [], {"ONEDNN_MAX_CPU_ISA": "AVX2", "QKERN_ISA": "avx2"}
+        if why := instructions.why_missing():
+            say(f"missing: this processor without what AVX2 lacks ({why})")
+        else:
+            yield "this processor, AVX2 alone", [], dict(instructions.environment("avx2"))
 
 
 def in_environment(

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import numpy as np
 import qkern
 from qkern import _core
 
-from . import contestants
+from . import contestants, instructions
 
-__all__ = ["ROOT", "commit", "cpu_name", "describe", "slug"]
+__all__ = ["ROOT", "commit", "cpu_name", "describe", "limited", "slug"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +31,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "features": [name for name, there in _core.cpu_features().items() if there],
         "tier": qkern.isa.active(),
+        "instructions": instructions.limit(),
         "tiers": qkern.isa.available(),
         "compiler": _core.compiler(),
         "commit": commit(),
@@ -92,6 +94,12 @@ def blas() -> list[str]:
         for each in threadpool_info()
         if each.get("user_api") == "blas"
     ]
+
+
+def limited(machine: Mapping[str, Any]) -> str:
+    """In words, to which instructions all libraries were limited in the run; "" where they weren't."""
+    tier = machine.get("instructions", "")  # runs before the option was there lack it
+    return f"all libraries limited to the instructions of {tier}" if tier else ""
 
 
 def slug(machine: dict[str, Any]) -> str:

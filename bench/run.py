@@ -1,7 +1,7 @@
 """Measures the kernels beside FP32 and int8 peers: every shape, every tier, one process.
 
     python -m bench [--ops gemm,conv,elementwise,overheads] [--shapes REGEX] [--tiers avx2,scalar] [--threads 1,2]
-                    [--libraries qkern_kernels,ort] [--quick] [--output FOLDER] [--publish]
+                    [--libraries qkern_kernels,ort] [--quick] [--instructions TIER] [--output FOLDER] [--publish]
 
 Writes FOLDER/<processor>_<tier>_<day>.{json,md,svg,png}; docs/benchmarking.md says what is measured and how to read it.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import qkern
 
-from . import contestants, machine, overheads, peaks
+from . import contestants, instructions, machine, overheads, peaks
 from .contest import Case, Effort, Row, hold
 from .operators import conv, elementwise, gemm
 from .report import chart, markdown, publish
@@ -168,6 +168,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--publish", action="store_true", help="write to bench/results, and have README and docs show this run"
     )
     parser.add_argument("--render", type=Path, metavar="JSON", help="no measuring: the files of an earlier run again")
+    add_instructions(parser)
     parser.add_argument("--openblas-core", metavar="CORE", help="OPENBLAS_CORETYPE, e.g. Haswell")
     parsed = parser.parse_args(arguments)
     try:
@@ -181,6 +182,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if parsed.publish:
         parsed.output = RESULTS
     return parsed
+
+
+def add_instructions(parser: argparse.ArgumentParser) -> None:
+    """The option that `__main__` sees to, for the help."""
+    parser.add_argument(
+        "--instructions",
+        choices=instructions.TIERS,
+        help="limit the processor for all libraries to what the tier has, as an older one would be",
+    )
 
 
 def names_of(allowed: Sequence[str]) -> Any:

@@ -2,14 +2,14 @@
 
     python -m bench models [MODEL]... [--model PATH] [--threads 1,2] [--batch 1,32] [--isa TIER,TIER] [--seconds S]
                            [--images N] [--effort E] [--output FOLDER] [--publish] [--render JSON]
-                           [--hold-peers] [--keep FOLDER [--steps prepare,accuracy,speed] [--limit S]]
+                           [--instructions TIER] [--keep FOLDER [--steps prepare,accuracy,speed] [--limit S]]
 
 MODEL: fashion_mnist, the demo's network; efficientnet_lite0 and resnet20_cifar10 where ../shared beside the checkout
 has them (all of these, if neither MODEL nor --model is given). --model runs any float model, on random numbers.
 
 Each is quantized by qkern, ONNX Runtime and NNCF on the same samples, compared with its float original on others, and
-timed with each batch and number of threads, all contestants in turn. With --hold-peers OpenVINO has no better
-instructions than the one tier of --isa; ONNX Runtime, which can't be told, takes no part.
+timed with each batch and number of threads, all contestants in turn. With --instructions no library sees more of the
+processor than the tier has.
 
 A run in pieces: with --keep what is finished is kept in FOLDER, and the same command goes on from there; --steps takes
 some of the steps only, and none begins --limit seconds after the start. It exits with 3 while something is left to do.
@@ -34,8 +34,8 @@ from typing import Any
 import qkern
 from qkern.conversion import EFFORTS
 
-from .. import machine
-from ..run import RESULTS, counts, names_of, say, write_files
+from .. import instructions, machine
+from ..run import RESULTS, add_instructions, counts, names_of, say, write_files
 from . import chart, files, measure, page
 from .contestants import DEFAULT, Contestant, contestants, missing_packages
 from .networks import KNOWN, RANDOM, Network, from_file, known
@@ -44,16 +44,11 @@ __all__ = ["main"]
 
 STEPS = ("prepare", "accuracy", "speed")
 UNFINISHED = 3  # exit code
-# What oneDNN, with which OpenVINO computes, calls a processor whose best tier it is.
-ONEDNN = {"avx2": "AVX2", "avx_vnni": "AVX2_VNNI", "avx512_vnni": "AVX512_CORE_VNNI"}
-NOT_HELD = "it can't be held to a tier's instructions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures what the command line asks for; returns the exit code."""
     options = parse(arguments)
-    if options.hold_peers:
-        hold(options.isa[0])
     if options.render:
         write(json.loads(options.render.read_text()), options.output, options.publish)
         return 0
@@ -81,11 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def hold(tier: str) -> None:
-    """OpenVINO, loaded after this, to the instructions of a tier."""
-    os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN[tier]
-
-
 def entered(options: argparse.Namespace) -> tuple[list[Network], dict[str, str]]:
     """The networks that there are; what is missing of them and of the libraries, and why."""
     names = options.models or ([] if options.model else KNOWN)
@@ -96,8 +86,7 @@ def entered(options: argparse.Namespace) -> tuple[list[Network], dict[str, str]]
             missing[name] = found
         else:
             networks.append(found)
-    missing |= missing_packages()
-    return networks, missing | ({"onnxruntime": NOT_HELD} if options.hold_peers else {})
+    return networks, missing | missing_packages()
 
 
 def machine_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -106,16 +95,13 @@ def machine_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     versions = {name: version(name) for name in ("openvino", "nncf") if find_spec(name)}
     settings = {
         "tiers": options.isa,
-        "held": options.hold_peers,
+        "instructions": instructions.limit(),
         "seconds": options.seconds,
         "images": options.images,
         "effort": options.effort,
     }
     described = machine.describe()
     described["versions"] |= versions
-    described["held"] = options.hold_peers
-    if options.hold_peers:
-        described["tier"] = options.isa[0]
     now = {"machine": described, "settings": settings}
     if path.exists():
         before: dict[str, Any] = json.loads(path.read_text())
@@ -146,12 +132,10 @@ def steps(network: Network, folder: Path, options: argparse.Namespace) -> Iterat
 
     def entering() -> list[Contestant]:
         made = set(files.FILES) - set(result(own / "prepare.json")["missing"])
-        everyone = contestants(options.isa, made)
-        return [each for each in everyone if not (options.hold_peers and each.library == "onnxruntime")]
+        return list(contestants(options.isa, made))
 
     def prepare() -> Mapping[str, Any]:
-        without = {"onnxruntime": NOT_HELD} if options.hold_peers else {}
-        missing = files.prepare(network, own, effort_of(network, options), without)
+        missing = files.prepare(network, own, effort_of(network, options))
         return {"missing": missing, "int8_bytes": files.int8_bytes(own / DEFAULT)}
 
     yield Step("prepare", own / "prepare.json", prepare)
@@ -225,7 +209,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=counts, default=[1, 2][: os.cpu_count()])
     parser.add_argument("--batch", type=sizes, default=[1, 32])
     parser.add_argument("--isa", type=names_of(tiers), default=usual, help=f"our tiers ({','.join(usual)})")
-    parser.add_argument("--hold-peers", action="store_true")
+    add_instructions(parser)
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing, for each contestant")
     parser.add_argument("--images", type=int, default=400, help="to compare on, at most")
     parser.add_argument("--effort", choices=EFFORTS, default="balanced", help="of our quantization")
@@ -235,15 +219,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--render", type=Path, metavar="JSON", help="no measuring: the files of an earlier run again")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of a run in pieces")
-    parser.add_argument("--steps", type=names_of(STEPS), default=STEPS)
-    parser.add_argument("--limit", type=float, default=float("inf"), metavar="S")
+    parser.add_argument("--steps", type=names_of(STEPS), default=STEPS, help=f"some of {','.join(STEPS)}; with --keep")
+    parser.add_argument(
+        "--limit", type=float, default=float("inf"), metavar="S", help="no step begins later; with --keep"
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.models if name not in KNOWN]:
         parser.error(f"{', '.join(unknown)}: not one of {', '.join(KNOWN)}")
     if not options.keep and (set(options.steps) != set(STEPS) or options.limit != float("inf")):
         parser.error("--steps and --limit leave something for the next run: they need --keep")
-    if options.hold_peers and (len(options.isa) != 1 or options.isa[0] not in ONEDNN):
-        parser.error(f"--hold-peers needs one tier of {', '.join(ONEDNN)} in --isa")
     if options.publish:
         options.output = RESULTS
     return options

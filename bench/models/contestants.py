@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -120,8 +119,7 @@ def openvino_request(each: Contestant, path: Path, network: Network, threads: in
     model = core.read_model(str(path))
     model.reshape({name: [batch, *array.shape[1:]] for name, array in network.held_out.items()})
     config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    if each.kind == "fp32" or "ONEDNN_MAX_CPU_ISA" in os.environ:
-        # Its default is bfloat16 on processors that have it, held to AVX2 or not: there 4 times as slow, or an error.
+    if each.kind == "fp32":  # its default is bfloat16 on processors that have it
         config["INFERENCE_PRECISION_HINT"] = "f32"
     compiled = core.compile_model(model, "CPU", config)
     request, outputs = compiled.create_infer_request(), compiled.outputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,14 +18,10 @@ __all__ = ["FILES", "int8_bytes", "prepare"]
 ROUNDS = 4  # of leaving out what isn't fused; each may separate others
 
 
-def prepare(network: Network, folder: Path, effort: str, without: Mapping[str, str]) -> dict[str, str]:
-    """Writes every file of FILES that can be made here, `without` those of some packages, for a reason; why not, of the
-    others."""
+def prepare(network: Network, folder: Path, effort: str) -> dict[str, str]:
+    """Writes every file of FILES that can be made here; why not, of the others."""
     missing = {}
     for name, (package, make) in FILES.items():
-        if package in without:
-            missing[name] = without[package]
-            continue
         if package and find_spec(package) is None:
             missing[name] = f"{package} is not installed"
             continue

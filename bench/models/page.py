@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..machine import ROOT
+from ..machine import ROOT, limited
 from ..report import publish as pages
 from ..report.markdown import duration, share, table
 from .table import Entry, Setting, settings
@@ -16,6 +16,7 @@ __all__ = ["DOCS", "page", "publish"]
 
 DOCS = ROOT / "docs" / "whole_models.md"
 NONE = "-"
+AT_THEIR_BEST = "the peers take their best instructions, qkern those of the tier that is named"
 LEGEND = (
     "A cell is the median time of a batch and, after it, the speed over the fastest FP32 of all in the same setting. "
     "SQNR of the outputs and share of samples with the same top-1 are against qkern's FP32. *Wrong*: the share of "
@@ -46,18 +47,11 @@ def about(document: Mapping[str, Any]) -> str:
     lines = [
         f"commit {machine['commit'] or 'unknown'}, compiled by {machine['compiler']}; Python {machine['python']}",
         ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
-        f"{machine['cpus']} processors; {instructions(machine)}",
+        f"{machine['cpus']} processors; {limited(machine) or AT_THEIR_BEST}",
         "OpenVINO FP32 is held to float32: its default on processors with bfloat16 is that",
     ]
     lines += [f"missing: {name} ({why})" for name, why in document["missing"].items()]
     return "\n".join(f"- {line}" for line in lines)
-
-
-def instructions(machine: Mapping[str, Any]) -> str:
-    """Who multiplies with what."""
-    if machine["held"]:
-        return f"qkern and OpenVINO are held to the instructions of {machine['tier']}"
-    return "the peers take their best instructions, qkern those of the tier that is named"
 
 
 def what_of(model: Mapping[str, Any]) -> str:
@@ -196,20 +190,19 @@ def megabytes(count: int) -> str:
 
 
 def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
-    """The chart in the README, the tables but for all rows in docs/whole_models.md; there alone, and the targets alone,
-    of a run whose peers were held."""
+    """The chart in the README, the tables but for all rows in docs/whole_models.md; there alone, of a
+    run on limited instructions."""
     machine = document["machine"]
     link = pages.relative(paths["md"], DOCS)
-    if machine["held"]:
-        text = f"{where_of(machine)}; [everything]({link}).\n\n{targets(checks(document))}"
-        pages.replace_block(DOCS, "models, peers held", text)
+    short = page(document, all_rows=False).partition("\n")[2].strip()
+    if limited(machine):
+        pages.replace_block(DOCS, f"models, {machine['tier']}", f"{where_of(machine)}; [all rows]({link}).\n\n{short}")
         return
     chart, tables = (pages.relative(paths[kind], pages.README) for kind in ("svg", "md"))
     where = where_of(machine)
     text = f"[![Speed and accuracy of whole models]({chart})]({tables})\n\n{in_words(document)}\n\n"
     text += f"{where}; [every figure]({tables})."
     pages.replace_block(pages.README, "models", text)
-    short = page(document, all_rows=False).partition("\n")[2].strip()
     pages.replace_block(DOCS, "models", f"{where}; [all rows]({link}).\n\n{short}")
 
 

@@ -8,11 +8,6 @@ the same rounds as what is compared with them, so that a processor that slows do
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qkern import _core
 
+from ..compiling import NO_COMPILER, shared_library
+
 __all__ = ["SATURATING", "Peak", "copy", "library", "of_tiers", "read", "run", "saturating", "why_missing"]
 
 HERE = Path(__file__).parent
-BUILD = HERE.parents[1] / "build" / "bench"
 ROUNDS = 20_000
 SATURATING = "vpmaddubsw + vpmaddwd + vpaddd ymm"
 SATURATING_OPERATIONS = 12 * 64  # of a round, as in x86.cc
@@ -111,25 +107,15 @@ def _keeping(call: partial[object], *arrays: NDArray[np.uint8]) -> Call:
 
 def why_missing() -> str:
     """Why copying isn't measured; "" where it is."""
-    return "" if library() is not None else "no C++ compiler (c++, g++ or clang++; CXX chooses another)"
+    return "" if library() is not None else NO_COMPILER
 
 
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled loops; None without a compiler. Raises CalledProcessError where they don't compile."""
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-    if compiler is None:
+    built = shared_library("peaks", sorted(HERE.glob("*.cc")), sorted(HERE.glob("*.h")))
+    if built is None:
         return None
-    sources = sorted(HERE.glob("*.cc"))
-    command = [*compiler.split(), "-O2", "-std=c++17", "-pthread", "-shared", "-fPIC"]
-    texts = [path.read_text() for path in (*sources, *sorted(HERE.glob("*.h")))]
-    content = "".join([*command, platform.machine(), *texts])
-    built = BUILD / f"peaks-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
-    if not built.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        unfinished = built.with_suffix(f".{os.getpid()}.tmp")
-        subprocess.run([*command, "-o", str(unfinished), *map(str, sources)], check=True)
-        unfinished.replace(built)
     loaded = ctypes.CDLL(str(built))
     for function in (loaded.copy_memory, loaded.copy_memory_libc):
         function.restype = None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..contest import OURS, Row
+from ..machine import limited
 from .summary import Summary, geometric_mean, rows_of, summaries
 from .targets import Check, checks
 
@@ -52,6 +53,7 @@ def about(document: Mapping[str, Any]) -> str:
         f"tiers {', '.join(machine['tiers'])}; threads {', '.join(map(str, document['threads']))}; "
         f"{machine['cpus']} processors, load {machine['load']} before the run",
     ]
+    lines += [limits] if (limits := limited(machine)) else []
     if document["clock"] == "cpu":
         lines.append("times are CPU time of the process: the machine was busy")
     lines += [f"missing: {name} ({why})" for name, why in document["missing"].items()]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..machine import ROOT
+from ..machine import ROOT, limited
 from .markdown import page
 
 __all__ = ["publish", "replace_block"]
@@ -17,19 +17,24 @@ README, DOCS = ROOT / "README.md", ROOT / "docs" / "benchmarking.md"
 
 
 def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
-    """The chart in the README; links, tables for one number of threads and missed targets in docs/benchmarking.md."""
+    """The chart in the README; links, tables for one number of threads and missed targets in docs/benchmarking.md.
+    There alone, in a block of the tier's own, of a run on limited instructions."""
     machine = document["machine"]
     chart, tables = (relative(paths[kind], README) for kind in ("svg", "md"))
     where = f"{machine['cpu']}, tier `{machine['tier']}`, {machine['date'].split()[0]}, commit {machine['commit']}"
+    whole = page(document, threads=document["threads"][:1])
+    short = whole.partition("## All rows")[0].partition("\n")[2].strip().replace("\n## ", "\n### ")
+    link = relative(paths["md"], DOCS)
+    block = f"{where}; [all rows]({link}).\n\n{short}"
+    if limited(machine):
+        replace_block(DOCS, f"bench, {machine['tier']}", block)
+        return
+    replace_block(DOCS, "bench", block)
     replace_block(
         README,
         "bench",
         f"[![Speed of int8 relative to the fastest FP32]({chart})]({tables})\n\n{where}; [every figure]({tables}).",
     )
-    whole = page(document, threads=document["threads"][:1])
-    short = whole.partition("## All rows")[0].partition("\n")[2].strip().replace("\n## ", "\n### ")
-    link = relative(paths["md"], DOCS)
-    replace_block(DOCS, "bench", f"{where}; [all rows]({link}).\n\n{short}")
 
 
 def replace_block(path: Path, name: str, text: str) -> None:

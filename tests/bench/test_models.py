@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
 import sys
 import xml.etree.ElementTree as ET
@@ -62,7 +61,7 @@ def document(rows: list[dict], seconds: dict[str, float], model: str = "resnet20
         "cpus": 2,
         "tiers": ["avx2", "scalar"],
         "tier": "avx2",
-        "held": False,
+        "instructions": "",
         "date": "2026-01-02 03:04",
     }
     machine |= {"commit": "abc", "compiler": "GCC", "python": "3", "versions": {"numpy": "2"}}
@@ -136,8 +135,8 @@ def test_published_runs_have_their_places(outputs, tmp_path, monkeypatch):
     assert "- resnet20_cifar10: 3.00 times as fast as the fastest FP32 and 1.20 times as the" in readme.read_text()
     assert "| qkern int8, avx2 | 1 ms, 3.00x |" in docs.read_text()
     before = readme.read_text()
-    published["machine"]["held"] = True
-    page.publish(published, {"svg": paths["svg"], "md": tmp_path / "held.md"})
+    published["machine"]["instructions"] = "avx2"
+    page.publish(published, {"svg": paths["svg"], "md": tmp_path / "limited.md"})
     assert readme.read_text() == before
     assert docs.read_text().count("| int8, x fastest int8 peer | resnet20_cifar10 | avx2 | 1.20 | ≥ 1.4 | missed") == 2
 
@@ -152,9 +151,9 @@ def test_targets_are_met_or_missed(outputs):
         "packed weights beyond 4 MB, x int8": (5.0, False),
         "packed weights, direct, x int8": (1.0, True),
     }
-    held = document(rows, SECONDS)
-    held["machine"]["tier"] = "avx512_vnni"
-    [check] = [check for check in targets.checks(held) if check.what == "int8, x fastest int8 peer"]
+    beside = document(rows, SECONDS)
+    beside["machine"]["tier"] = "avx512_vnni"
+    [check] = [check for check in targets.checks(beside) if check.what == "int8, x fastest int8 peer"]
     assert "best instructions" in check.reason
     assert found["int8, x fastest int8 peer"].reason == ""
     others = targets.checks(document(rows, SECONDS, "another"))
@@ -229,16 +228,6 @@ def test_any_model_on_random_numbers(add, tmp_path, capsys):
     assert {row["batch"] for row in json.loads(found.read_text())["rows"]} == {2}
 
 
-@pytest.mark.skipif(qkern.isa.active() not in command.ONEDNN, reason="a tier that oneDNN has no name for")
-def test_peers_that_can_be_held_are(add, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
-    assert command.main(["--model", str(add), "--output", str(tmp_path), "--threads", "1", "--hold-peers", *QUICK]) == 0
-    assert os.environ["ONEDNN_MAX_CPU_ISA"] == command.ONEDNN[qkern.isa.active()]
-    assert "- missing: onnxruntime (it can't be held to a tier's instructions)" in capsys.readouterr().out
-    [found] = tmp_path.glob("*.json")
-    assert "onnxruntime" not in {row["library"] for row in json.loads(found.read_text())["rows"]}
-
-
 def test_what_cannot_be_measured_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(real_images, "SHARED", tmp_path)
     assert command.main(["resnet20_cifar10"]) == 0
@@ -251,7 +240,7 @@ def test_what_cannot_be_measured_is_named(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["resnet"], ["--batch", "0"], ["--isa", "avx9"], ["--limit", "5"], ["--hold-peers"]]
+    "options", [["resnet"], ["--batch", "0"], ["--isa", "avx9"], ["--limit", "5"], ["--instructions", "sse"]]
 )
 def test_wrong_options_are_refused(options):
     with pytest.raises(SystemExit):
