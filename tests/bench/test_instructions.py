@@ -66,6 +66,20 @@ def test_a_limited_run_says_so(tmp_path):
     assert (about["tier"], about["instructions"]) == ("avx2", "avx2")
 
 
+@pytest.mark.usefixtures("possible")
+def test_a_limited_process_can_compile(tmp_path):
+    source = tmp_path / "one.cc"
+    source.write_text('extern "C" int one() { return 1; }\n')
+    script = "import sys; from pathlib import Path; from bench import compiling\n"
+    script += (
+        "compiling.BUILD = Path(sys.argv[1]); print(compiling.shared_library('one', [Path(sys.argv[2])]).exists())"
+    )
+    limited = {**os.environ, **instructions.environment("avx2")}
+    command = [sys.executable, "-c", script, str(tmp_path), str(source)]
+    done = subprocess.run(command, cwd=machine.ROOT, env=limited, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_a_tier_without_limits_is_refused():
     with pytest.raises(ValueError, match="sse: not one of avx2, avx_vnni, avx512_vnni"):
         instructions.environment("sse")
