@@ -120,8 +120,8 @@ struct Loops {
     using Simd = typename Tag::Simd;
     Index i = 0;
     if constexpr (requires { typename Simd::template Codes<Y>; }) {
-      // Then no sum overflows, and none is NaN, which Codes has no answer to.
-      if (!(255.0f * p.a_scale + 255.0f * p.b_scale < std::numeric_limits<float>::max() / 2)) return 0;
+      // Then every sum is a number that fits int32, as Codes needs it.
+      if (!((255.0f * p.a_scale + 255.0f * p.b_scale) / p.y_scale < 2e9f)) return 0;
       constexpr Index lanes = Simd::lanes;
       const typename Simd::template Codes<Y> codes(p.y_zero_point, p.low, p.high);
       const auto value = [&](Index at) {

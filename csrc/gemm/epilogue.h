@@ -50,13 +50,12 @@ concept MakesCodes = sizeof(Out) == 1 && requires {
   typename Simd::template Codes<Out>;
 };
 
-template <class Simd, class Out>
+template <class Simd, class Out, bool Packed>
 struct CodeBounds : Bounds<Simd> {
   using Bounds<Simd>::Bounds;
 };
 template <class Simd, class Out>
-requires MakesCodes<Simd, Out>
-struct CodeBounds<Simd, Out> : Bounds<Simd> {
+struct CodeBounds<Simd, Out, true> : Bounds<Simd> {
   typename Simd::template Codes<Out> make;
   explicit CodeBounds(const Epilogue& e) : Bounds<Simd>(e), make(e.zero_point, e.low, e.high) {}
 };
@@ -87,7 +86,7 @@ class Columns {
     }
   }
   // Two rows.
-  [[gnu::always_inline]] void finish(const CodeBounds<Simd, Out>& bounds, const std::int32_t* acc0, const std::int32_t* acc1, Out* out0,
+  [[gnu::always_inline]] void finish(const CodeBounds<Simd, Out, true>& bounds, const std::int32_t* acc0, const std::int32_t* acc1, Out* out0,
                                      Out* out1) const {
     bounds.make.store(scaled(acc0, 0), scaled(acc0, 1), scaled(acc1, 0), scaled(acc1, 1), out0, out1);
   }
@@ -124,8 +123,8 @@ class Columns {
   Floats factor_[Vectors] = {};
 };
 
-// Finishes tiles: what is the same for all of them is set up once.
-template <class Simd, class Out, class Acc>
+// Finishes tiles: what is the same for all of them is set up once. `Packed`: by Simd::Codes, for which all scaled sums have to fit int32.
+template <class Simd, class Out, class Acc, bool Packed = false>
 class TileFinisher {
  public:
   explicit TileFinisher(const Epilogue& e) : e_(e), bounds_(e) {}
@@ -174,9 +173,9 @@ class TileFinisher {
   [[gnu::always_inline]] void finish_rows(const Acc* tile, Index stride, Index rows, Index col, Out* out) const {
     const Columns<Simd, Out, Vectors, Started> columns(e_, col, Acc{});
     const Index row_stride = e_.row_stride;
-    const CodeBounds<Simd, Out> bounds = bounds_;
+    const CodeBounds<Simd, Out, Packed> bounds = bounds_;
     Index r = 0;
-    if constexpr (Vectors == 2 && MakesCodes<Simd, Out>) {
+    if constexpr (Vectors == 2 && Packed) {
 #pragma GCC unroll 4
       for (; r + 2 <= rows; r += 2, tile += 2 * stride, out += 2 * row_stride) columns.finish(bounds, tile, tile + stride, out, out + row_stride);
       if (r < rows) columns.finish(bounds, tile, tile, out, out);
@@ -194,8 +193,16 @@ class TileFinisher {
   }
 
   Epilogue e_;  // by value, as Bounds
-  CodeBounds<Simd, Out> bounds_;
+  CodeBounds<Simd, Out, Packed> bounds_;
 };
+
+template <class Simd, class Out, class Acc, class Body>
+[[gnu::always_inline]] inline void with_code_finisher(const Epilogue& e, const Body& body) {
+  if constexpr (MakesCodes<Simd, Out>) {
+    if (e.multipliers_below_1) return body(TileFinisher<Simd, Out, Acc, true>(e));
+  }
+  body(TileFinisher<Simd, Out, Acc>(e));
+}
 
 // Calls body(TileFinisher) of the kind that `e` asks for.
 template <class Simd, class Acc, class Body>
@@ -205,8 +212,8 @@ template <class Simd, class Acc, class Body>
   } else {
     switch (e.kind) {
       case DType::Int32: return body(TileFinisher<Simd, std::int32_t, Acc>(e));
-      case DType::Uint8: return body(TileFinisher<Simd, std::uint8_t, Acc>(e));
-      case DType::Int8: return body(TileFinisher<Simd, std::int8_t, Acc>(e));
+      case DType::Uint8: return with_code_finisher<Simd, std::uint8_t, Acc>(e, body);
+      case DType::Int8: return with_code_finisher<Simd, std::int8_t, Acc>(e, body);
       case DType::Float32: return body(TileFinisher<Simd, float, Acc>(e));
       default: return;  // no product is stored as such
     }

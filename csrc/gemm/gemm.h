@@ -72,6 +72,7 @@ struct Epilogue {
   RankOne terms[2] = {};
   int term_count = 0;
   const float* multiplier = nullptr;
+  bool multipliers_below_1 = false;  // all of them: the product with an int32 fits int32
   std::int32_t zero_point = 0;
   std::int32_t low = 0, high = 0;
   const float* bias = nullptr;

@@ -35,9 +35,9 @@ struct SimdAvx512 {
   class Codes {
    public:
     Codes(std::int32_t zero_point, std::int32_t low, std::int32_t high)
-        : high_(_mm512_set1_ps(static_cast<float>(high - zero_point))),
-          zero_point_(_mm512_set1_epi16(static_cast<short>(zero_point))),
-          low_(_mm512_set1_epi8(static_cast<char>(low))) {}
+        : zero_point_(_mm512_set1_epi16(static_cast<short>(zero_point))),
+          low_(_mm512_set1_epi8(static_cast<char>(low))),
+          high_(_mm512_set1_epi8(static_cast<char>(high))) {}
 
     [[gnu::always_inline]] void store(F32 a0, F32 b0, F32 a1, F32 b1, Out* to0, Out* to1) const {
       // Packing works within 128-bit lanes: dwords a0 b0 a1 b1 of each.
@@ -48,14 +48,14 @@ struct SimdAvx512 {
     }
 
    private:
-    __m512i rounded(F32 value) const { return _mm512_cvtps_epi32(_mm512_min_ps(__m512(value), high_)); }
-    __m512i words(F32 a, F32 b) const { return _mm512_adds_epi16(_mm512_packs_epi32(rounded(a), rounded(b)), zero_point_); }
-    __m512i pack(__m512i a, __m512i b) const {
-      if constexpr (std::is_signed_v<Out>) return _mm512_max_epi8(_mm512_packs_epi16(a, b), low_);
-      else return _mm512_max_epu8(_mm512_packus_epi16(a, b), low_);
+    __m512i words(F32 a, F32 b) const {
+      return _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(__m512(a)), _mm512_cvtps_epi32(__m512(b))), zero_point_);
     }
-    __m512 high_;
-    __m512i zero_point_, low_;
+    __m512i pack(__m512i a, __m512i b) const {
+      if constexpr (std::is_signed_v<Out>) return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), low_), high_);
+      else return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(a, b), low_), high_);
+    }
+    __m512i zero_point_, low_, high_;
   };
   // Depthwise by pairs of image rows (conv/depthwise_rows.h): vpdpwssd multiplies and adds a pair at once.
   static constexpr Index row_channels = 32, row_pixels = 4;

@@ -80,16 +80,15 @@ struct Simd256 {
   static I32 dot_pairs(const std::uint8_t* x0, const std::uint8_t* x1, const std::int16_t* w, I32 sum) {
     return I32(PairSums::add(__m256i(sum), _mm256_cvtepu8_epi16(interleave(x0, x1)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
   }
-  // Scaled sums of two rows of 16 columns -> their codes. Exact for every float but NaN (a finite sum times a finite multiplier is
-  // none): `high - zero_point` is an integer, so limiting before rounding is the same as after; below -2^31 vcvtps2dq gives -2^31, and
-  // all that packing and the saturating addition do to numbers below -2^15 leaves them below `low`, where the last step ends.
+  // Scaled sums of two rows of 16 columns -> their codes, of numbers that fit int32. All that packing and the saturating addition do to
+  // those beyond int16 leaves them beyond `low` or `high`, where the last step ends.
   template <class Out>
   class Codes {
    public:
     Codes(std::int32_t zero_point, std::int32_t low, std::int32_t high)
-        : high_(_mm256_set1_ps(static_cast<float>(high - zero_point))),
-          zero_point_(_mm256_set1_epi16(static_cast<short>(zero_point))),
-          low_(_mm256_set1_epi8(static_cast<char>(low))) {}
+        : zero_point_(_mm256_set1_epi16(static_cast<short>(zero_point))),
+          low_(_mm256_set1_epi8(static_cast<char>(low))),
+          high_(_mm256_set1_epi8(static_cast<char>(high))) {}
 
     [[gnu::always_inline]] void store(F32 a0, F32 b0, F32 a1, F32 b1, Out* to0, Out* to1) const {
       // Packing works within 128-bit lanes: dwords a0 b0 a1 b1 of the low halves, then of the high halves.
@@ -100,14 +99,14 @@ struct Simd256 {
     }
 
    private:
-    __m256i rounded(F32 value) const { return _mm256_cvtps_epi32(_mm256_min_ps(__m256(value), high_)); }
-    __m256i words(F32 a, F32 b) const { return _mm256_adds_epi16(_mm256_packs_epi32(rounded(a), rounded(b)), zero_point_); }
-    __m256i pack(__m256i a, __m256i b) const {
-      if constexpr (std::is_signed_v<Out>) return _mm256_max_epi8(_mm256_packs_epi16(a, b), low_);
-      else return _mm256_max_epu8(_mm256_packus_epi16(a, b), low_);
+    __m256i words(F32 a, F32 b) const {
+      return _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(__m256(a)), _mm256_cvtps_epi32(__m256(b))), zero_point_);
     }
-    __m256 high_;
-    __m256i zero_point_, low_;
+    __m256i pack(__m256i a, __m256i b) const {
+      if constexpr (std::is_signed_v<Out>) return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), low_), high_);
+      else return _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(a, b), low_), high_);
+    }
+    __m256i zero_point_, low_, high_;
   };
 
  private:

@@ -5,6 +5,7 @@
 //   float32:    y = float(acc + bias) * (x_scale * w_scale)
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,11 @@ inline std::vector<float> multipliers(float x_scale, std::span<const float> w_sc
     values[c] = output.dtype == DType::Float32 ? product : product / output.y_scale;
   }
   return values;
+}
+
+// gemm::Epilogue::multipliers_below_1
+inline bool are_below_1(std::span<const float> multipliers) {
+  return std::all_of(multipliers.begin(), multipliers.end(), [](float multiplier) { return multiplier < 1; });
 }
 
 // An epilogue for this output; the caller adds where it goes and the per-channel arrays.

@@ -45,6 +45,7 @@ class ChannelArrays {
       : offset_{std::move(offsets_uint8), std::move(offsets_int8)}, factor_(offset_[0].size()) {
     const std::vector<float> scales = quantization.w_scale.empty() ? std::vector<float>(static_cast<std::size_t>(channels))
                                                                    : multipliers(quantization.x_scale, quantization.w_scale, channels, output);
+    are_below_1_ = are_below_1(scales);
     for (std::size_t c = 0; c < scales.size(); ++c) {
       const auto column = static_cast<std::size_t>(place(static_cast<Index>(c)));
       factor_[column] = scales[c];
@@ -65,6 +66,7 @@ class ChannelArrays {
       epilogue.bias = factor_.data() + first_column;
     } else {
       epilogue.multiplier = factor_.data() + first_column;
+      epilogue.multipliers_below_1 = are_below_1_;
       epilogue.column_offset = offset_[is_signed].data() + first_column;
     }
   }
@@ -72,6 +74,7 @@ class ChannelArrays {
  private:
   std::vector<std::int32_t> offset_[2];  // none: float
   std::vector<float> factor_;            // multipliers; float: biases
+  bool are_below_1_ = false;             // the multipliers
 };
 
 // How a route reads windows.

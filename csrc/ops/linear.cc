@@ -19,7 +19,8 @@ QLinear::QLinear(const void* weight, bool weight_signed, Index out_features, Ind
       output_(output),
       x_zero_(x_zero),
       column_zero_(gemm::column_zeros(weights_, w_zero)),
-      multiplier_(multipliers(x_scale, w_scale, out_features, output)) {
+      multiplier_(multipliers(x_scale, w_scale, out_features, output)),
+      multipliers_below_1_(are_below_1(multiplier_)) {
   multiplier_.resize(static_cast<std::size_t>(weights_.padded_cols()));
   for (const bool is_signed : {false, true}) {
     auto& offset = column_offset_[is_signed];
@@ -39,6 +40,7 @@ void QLinear::run(const RowsView& x, void* y, const gemm::CodeFinisher* finish) 
   epilogue.out = y;
   epilogue.row_stride = out_features();
   epilogue.multiplier = multiplier_.data();
+  epilogue.multipliers_below_1 = multipliers_below_1_;
   epilogue.column_offset = column_offset_[x.is_signed].data();
   if (!column_zero_.empty()) epilogue.terms[epilogue.term_count++] = gemm::row_sum_term(weights_, lhs, x.rows, {&x_zero_, 1}, column_zero_.data());
   gemm::run(weights_, lhs, epilogue, x.rows, finish);

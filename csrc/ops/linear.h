@@ -45,6 +45,7 @@ class QLinear {
   std::vector<std::int32_t> column_offset_[2];  // [0] uint8 activations, [1] int8
   std::vector<std::int32_t> column_zero_;       // none: the weights have no zero points
   std::vector<float> multiplier_;
+  bool multipliers_below_1_;
 };
 
 class Linear {

@@ -47,7 +47,7 @@ def test_a_sum_and_a_division_that_round(isa, rng):
 
 def test_scales_at_the_limits(isa):
     a = np.resize(np.int8([127, -128, 0, 100, -100, 0]), 300)
-    for scale, y_scale in itertools.product((1e-45, 1e-38, 3e35, 3e38), (1e-45, 1.0, 3e38)):
+    for scale, y_scale in itertools.product((1e-45, 1e-38, 0.3, 3e35, 3e38), (1e-45, 5e-8, 1.0, 3e38)):
         check(a, a[::-1].copy(), a_scale=scale, b_scale=scale, y_scale=y_scale, y_zero_point=5)
         check(a, a[::-1].copy(), a_scale=scale, b_scale=1.0, y_scale=y_scale, a_zero_point=127, b_zero_point=-128)
 

@@ -10,7 +10,7 @@ import pytest
 import qkern
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.samples import CODES, FILLS, PAIRS, codes, ends, in_memory
+from oracle.samples import CODES, FILLS, PAIRS, codes, ends, in_memory, name_of
 
 # (x channels last, w, keywords)
 GEOMETRIES = {
@@ -34,7 +34,7 @@ GEOMETRIES = {
 
 
 def expected(x, w, w_scale, bias=None, *, x_scale, x_zero_point=0, weight_zero_point=0, y_scale=None, y_zero_point=0,
-             y_dtype=np.uint8, clamp=None, **geometry):  # fmt: skip
+             y_dtype=np.uint8, clamp=None, algorithm=None, **geometry):  # fmt: skip
     acc = oracle.conv(x, w, layout="NHWC", x_zero_point=x_zero_point, w_zero_point=weight_zero_point, **geometry)
     product = np.float32(x_scale) * np.float32(w_scale)
     bias = 0 if bias is None else bias
@@ -128,6 +128,29 @@ def test_extremes_and_biases_that_wrap(isa, rng, groups):
                 groups=groups,
                 padding=1,
             )
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4"])
+@pytest.mark.parametrize("y_dtype", CODES, ids=name_of)
+def test_sums_and_multipliers_of_every_size(isa, rng, y_dtype, algorithm):
+    """Products from small ones to beyond int32 and float32, in whole and in partial tiles."""
+    limits, out = np.iinfo(np.int32), np.iinfo(y_dtype)
+    for channels, groups in ((85, 1), (85, 85)) if algorithm == "direct" else ((85, 1),):
+        x, w = codes(rng, np.uint8, (1, 5, 9, channels)), codes(rng, np.int8, (channels, channels // groups, 3, 3))
+        layer = {"x_scale": 1.0, "y_scale": 1.0, "y_dtype": y_dtype, "groups": groups, "padding": 1}
+        ends_of_int32 = np.resize(
+            np.int32([limits.min, limits.min + 1, -1, 0, 1, limits.max - 1, limits.max]), channels
+        )
+        anywhere = rng.integers(limits.min, limits.max, channels, endpoint=True).astype(np.int32)
+        for bias, scale in (
+            (ends_of_int32, np.nextafter(np.float32(1), np.float32(0))),
+            (ends_of_int32, np.float32(1)),
+            (ends_of_int32, np.resize(np.float32([0.1, 0.5, 1, 0.25, 2]), channels)),
+            (anywhere, (2.0 ** rng.uniform(-45, 100, channels)).astype(np.float32)),
+            (anywhere, np.float32(2.0**-24)),
+        ):
+            for zero, clamp in ((0, None), (out.max, (out.min + 3, out.max - 5))):
+                check(x, w, scale, bias, y_zero_point=zero, clamp=clamp, algorithm=algorithm, **layer)
 
 
 def test_one_layer_many_images(isa, rng):

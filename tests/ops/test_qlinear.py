@@ -85,6 +85,8 @@ def test_sums_and_multipliers_of_every_size(isa, rng, y_dtype):
     for bias, scale in (
         (ends_of_int32, np.float32(1)),
         (anywhere, magnitudes),
+        (ends_of_int32, np.nextafter(np.float32(1), np.float32(0))),  # the largest of which every product fits int32
+        (ends_of_int32, np.resize(np.float32([0.1, 0.5, 1, 0.25, 2]), 85)),
         (anywhere, np.float32(2.0**-24)),
         (ends_of_int32, np.float32(2.0**-31)),
         (ends_of_int32, np.float32(3e38)),
