@@ -225,22 +225,33 @@ class Winograd {
   [[gnu::always_inline]] static void transform(const Patch<T>& x, std::int16_t* to, Index stride) {
     typedef std::uint16_t Words [[gnu::vector_size(Bytes)]];
     Words rows[in][in];
+    const T* row = x.data;
 #pragma GCC unroll 6
-    for (int r = 0; r < in; ++r) {
+    for (int r = 0; r < in; ++r, row = next(row, x.row_step)) {
       Words pixels[in];
+      const T* pixel = row;
 #pragma GCC unroll 6
-      for (int k = 0; k < in; ++k) pixels[k] = widened<Words>(x.data + r * x.row_step + k * x.column_step);
+      for (int k = 0; k < in; ++k, pixel = next(pixel, x.column_step)) pixels[k] = widened<Words>(pixel);
       Form::input(pixels, rows[r]);
     }
 #pragma GCC unroll 6
-    for (int k = 0; k < in; ++k) {
+    for (int k = 0; k < in; ++k, to = next(to, stride)) {
       Words column[in], done[in];
 #pragma GCC unroll 6
       for (int r = 0; r < in; ++r) column[r] = rows[r][k];
       Form::input(column, done);
+      std::int16_t* position = to;
 #pragma GCC unroll 6
-      for (int r = 0; r < in; ++r) std::memcpy(to + (r * in + k) * stride, &done[r], sizeof(Words));
+      for (int r = 0; r < in; ++r, position = next(position, in * stride)) std::memcpy(position, &done[r], sizeof(Words));
     }
+  }
+
+  // `at + step`, made from `at` where it is needed: of the addresses of all positions GCC would keep one each on the stack.
+  template <class T>
+  [[gnu::always_inline]] static T* next(T* at, Index step) {
+    at += step;
+    asm("" : "+r"(at));
+    return at;
   }
 
   using Run = void (*)(const std::int16_t*, Index, const std::int16_t*, Index, std::int32_t*);
@@ -275,24 +286,25 @@ class Winograd {
     Walk walk(image, block.tiles.begin);
     for (Index tile = 0; tile < block.count; ++tile) {
       const Place place = walk.next();
-      for (Index c = 0; c < width; c += Simd::lanes) transform_output(block.products + tile * width + c, stride, pixels + c, width);
+      for (Index c = 0; c < width; c += Simd::lanes) transform_output(block.products + tile * width + c, stride, pixels + c);
       const Index rows = image.out_height - place.top < out ? image.out_height - place.top : Index{out};
       const Index columns = image.out_width - place.left < out ? image.out_width - place.left : Index{out};
       for (Index r = 0; r < rows; ++r) {
         const Index first = (place.plane * image.out_height + place.top + r) * image.out_width + place.left;
-        finish(pixels + r * out * width, width, {first, first + columns}, cols);
+        finish(pixels + r * out * Kernel::cols, Kernel::cols, {first, first + columns}, cols);
       }
     }
   }
 
   // A'^T m A', divided: the sums of a tile's pixels for a vector of columns.
-  [[gnu::always_inline]] static void transform_output(const std::int32_t* m, Index stride, std::int32_t* to, Index width) {
+  [[gnu::always_inline]] static void transform_output(const std::int32_t* m, Index stride, std::int32_t* to) {
     U32 columns[out][in];
 #pragma GCC unroll 6
-    for (int k = 0; k < in; ++k) {
+    for (int k = 0; k < in; ++k, m = next(m, stride)) {
       U32 column[in], done[out];
+      const std::int32_t* position = m;
 #pragma GCC unroll 6
-      for (int r = 0; r < in; ++r) column[r] = gemm::load<U32>(m + (r * in + k) * stride);
+      for (int r = 0; r < in; ++r, position = next(position, in * stride)) column[r] = gemm::load<U32>(position);
       Form::output(column, done);
 #pragma GCC unroll 4
       for (int r = 0; r < out; ++r) columns[r][k] = done[r];
@@ -304,7 +316,7 @@ class Winograd {
 #pragma GCC unroll 4
       for (int k = 0; k < out; ++k) {
         const I32 sum = I32(Form::inverse == 1 ? done[k] : done[k] * Form::inverse) >> (Form::shift[r] + Form::shift[k]);
-        std::memcpy(to + (r * out + k) * width, &sum, sizeof sum);
+        std::memcpy(to + (r * out + k) * Kernel::cols, &sum, sizeof sum);
       }
     }
   }

@@ -21,7 +21,7 @@ struct WinogradForm;
 template <>
 struct WinogradForm<4> {
   static constexpr int tile = 4, positions = 6;
-  static constexpr std::int16_t weights[6][3] = {{1, 0, 0}, {-1, -1, -1}, {-1, 1, -1}, {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+  static constexpr std::int16_t weights[6][3] = {{6, 0, 0}, {-1, -1, -1}, {-1, 1, -1}, {1, 2, 4}, {1, -2, 4}, {0, 0, 6}};
   static constexpr int shift[4] = {3, 2, 1, 1};
   static constexpr std::uint32_t inverse = 0x38e38e39;  // of 9
 
@@ -34,15 +34,15 @@ struct WinogradForm<4> {
     to[2] = even - odd;
     to[3] = x42 + twice;
     to[4] = x42 - twice;
-    to[5] = ((x[1] - x[3]) << 2) + (x[5] - x[3]);
+    to[5] = (x[5] - x[3]) - (twice << 1);
   }
   template <class V>
   [[gnu::always_inline]] static void output(const V (&m)[6], V (&to)[4]) {
     const V sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-    to[0] = ((((m[0] + sum) << 1) + m[0]) << 1) + sum2;  // 6 m0 + 4 (m1 + m2) + m3 + m4
+    to[0] = (sum << 2) + m[0] + sum2;
     to[1] = (difference << 1) + difference2;
     to[2] = sum + sum2;
-    to[3] = difference + (difference2 << 1) + (m[5] << 2) + (m[5] << 1);
+    to[3] = difference + (difference2 << 1) + m[5];
   }
 };
 
