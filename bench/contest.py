@@ -40,7 +40,8 @@ class Contestant:
     """A way to compute one of a case's answers.
 
     `task` says what comes out: those of one task are compared with each other, and all with the fastest of task "fp32".
-    `answer` is the key of the right result in the case, `output` gives what `call` computed last.
+    `answer` is the key of the right result in the case, `output` gives what `call` computed last. `products`: those of
+    the tier that bound it, where there are several, as in `peaks.Peak.dtype`.
     """
 
     library: str
@@ -51,6 +52,7 @@ class Contestant:
     output: Callable[[], Array]
     tier: str = ""
     threads: int = 0
+    products: str = "int8"
 
     def before(self) -> None:
         """Makes the tier active, for what qkern doesn't pack follows it, and sets qkern's number of threads."""
@@ -135,7 +137,7 @@ class Row:
 class _Limit:
     """A peak or bandwidth, timed as the contestants are: what it does in a call."""
 
-    kind: str  # "int8", "fp32", "read", "copy"
+    kind: str  # "int8", "int8_safe", "float32", "read", "copy"
     name: str
     tiers: tuple[str, ...]
     amount: int
@@ -228,7 +230,7 @@ def _limits(case: Case, threads: int, tiers: Sequence[str]) -> Iterator[_Limit]:
     yield _Limit("read", "read", (), amount, call)
     for peak in peaks.of_tiers(tiers):
         call, amount = peaks.run(peak, threads)
-        yield _Limit("fp32" if peak.dtype == "float32" else "int8", peak.instructions, peak.tiers, amount, call)
+        yield _Limit(peak.dtype, peak.instructions, peak.tiers, amount, call)
 
 
 def _row(
@@ -275,7 +277,7 @@ def _percent(
     bandwidth, name = max(bandwidths)
     least = {name.partition(",")[0]: (case.bytes_copied or case.bytes_read) / bandwidth / 1e9}
     if not case.bytes_copied:
-        kind = "fp32" if contestant.task == "fp32" else "int8"
+        kind = "float32" if contestant.task == "fp32" else contestant.products
         own = next((limit.name for limit in limits if limit.kind == kind and contestant.tier in limit.tiers), None)
         if own is None:
             return "", None

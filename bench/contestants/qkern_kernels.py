@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import qkern
+from numpy.typing import NDArray
 from qkern import _core
 
 from ..contest import OURS, Contestant, one_thread
@@ -29,7 +30,8 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
     for tier in tiers:
         with qkern.isa.use(tier):
             packed = qkern.pack(data.b_s8)
-            layer = _linear(data)
+            layer, safe = _linear(data, data.b_s8), _linear(data, data.b_safe)
+            safe_packed = qkern.pack(data.b_safe)
         pairs = (("u8s8", data.a_u8), ("s8s8", data.a_s8))
         for name, a in pairs if tier != "scalar" else pairs[:1]:
             out = np.empty(shape, np.int32)
@@ -40,6 +42,11 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
                 yield from _on_one_thread(contestant, tiers)
         codes = np.empty(shape, np.uint8)
         yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes, threads)
+        if safe.is_safe:
+            out, codes = np.empty(shape, np.int32), np.empty(shape, np.uint8)
+            call = partial(qkern.matmul, data.a_u8, safe_packed, out=out)
+            yield _safe(_ours(tier, "u8s8 packed", "s32", "u8s8", call, out, threads))
+            yield _safe(_ours(tier, "fused", "u8", "u8", partial(safe, data.a_u8, out=codes), codes, threads))
         if tier != "scalar":
             out = np.empty(shape, np.int32)
             call = partial(qkern.matmul, data.a_u8, data.b_s8, out=out)
@@ -50,9 +57,9 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
     yield _ours(tiers[0], "float", "fp32", "f32", partial(dense, data.a_f32, out=real), real, threads)
 
 
-def _linear(data: gemm_data.Data) -> qkern.QLinear:
+def _linear(data: gemm_data.Data, b: NDArray[np.int8]) -> qkern.QLinear:
     return qkern.QLinear(
-        data.b_s8.T,
+        b.T,
         data.w_scale,
         x_scale=data.x_scale,
         x_zero_point=data.zero_point,
@@ -65,20 +72,24 @@ def conv(data: conv_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
     """Channels last on all tiers; besides, on the first: channels first, and float32."""
     for tier in tiers:
         out = np.empty(data.output_shape, np.uint8)
-        call = partial(_conv(data, tier, "NHWC"), data.x_u8, out=out)
+        call = partial(_conv(data, data.w_s8, tier, "NHWC"), data.x_u8, out=out)
         contestant = _ours(tier, "fused", "u8", "u8", call, out, threads)
         yield contestant
         yield from _on_one_thread(contestant, tiers)
+        safe = _conv(data, data.w_safe, tier, "NHWC")
+        if safe.is_safe:
+            out = np.empty(data.output_shape, np.uint8)
+            yield _safe(_ours(tier, "fused", "u8", "u8", partial(safe, data.x_u8, out=out), out, threads))
         for algorithm in ("direct", "winograd2", "winograd4") if data.shape.kernel == 3 else ():
             try:
-                layer = _conv(data, tier, "NHWC", algorithm)
+                layer = _conv(data, data.w_s8, tier, "NHWC", algorithm)
             except ValueError:  # the form has another stride or groups, or isn't exact for these weights
                 continue
             out = np.empty(data.output_shape, np.uint8)
             yield _ours(tier, f"fused, {algorithm}", "u8", "u8", partial(layer, data.x_u8, out=out), out, threads)
     first = np.empty(_channels_first(data.output_shape), np.uint8)
     x = np.ascontiguousarray(data.x_u8.transpose(0, 3, 1, 2))
-    call = partial(_conv(data, tiers[0], "NCHW"), x, out=first)
+    call = partial(_conv(data, data.w_s8, tiers[0], "NCHW"), x, out=first)
     yield _ours(tiers[0], "fused NCHW", "u8", "u8", call, first.transpose(0, 2, 3, 1), threads)
     with qkern.isa.use(tiers[0]):
         dense = _core.Conv(data.w_f32, **_geometry(data))
@@ -100,10 +111,10 @@ def _geometry(data: conv_data.Data) -> dict[str, Any]:
     }
 
 
-def _conv(data: conv_data.Data, tier: str, layout: str, algorithm: Any = "auto") -> qkern.QConv:
+def _conv(data: conv_data.Data, w: NDArray[np.int8], tier: str, layout: str, algorithm: Any = "auto") -> qkern.QConv:
     with qkern.isa.use(tier):
         return qkern.QConv(
-            data.w_s8,
+            w,
             data.w_scale,
             x_scale=data.x_scale,
             x_zero_point=data.zero_point,
@@ -135,6 +146,12 @@ def _ours(
     tier: str, variant: str, task: str, answer: str, call: Callable[[], object], output: Any, threads: int
 ) -> Contestant:
     return Contestant(OURS, variant, task, answer, call, lambda: output, tier, threads)
+
+
+def _safe(contestant: Contestant) -> Contestant:
+    """The same by saturation-safe weights."""
+    variant, answer = (f"{text}, safe weights" for text in (contestant.variant, contestant.answer))
+    return replace(contestant, variant=variant, answer=answer, products="int8_safe")
 
 
 def _on_one_thread(contestant: Contestant, tiers: Sequence[str]) -> Iterator[Contestant]:

@@ -26,6 +26,7 @@ class Data:
     shape: Conv
     x_u8: Array
     w_s8: Array
+    w_safe: Array  # saturation-safe: 255 times any two of a sign fits int16
     x_f32: Array
     w_f32: Array
     x_scale: np.float32
@@ -56,15 +57,17 @@ def data_of(shape: Conv) -> Data:
         x_f32=rng.standard_normal(image, np.float32),
         w_f32=rng.standard_normal(weight, np.float32),
         x_scale=np.float32(0.02),
+        w_safe=rng.integers(-64, 65, weight, np.int8),
         w_scale=rng.uniform(0.001, 0.002, shape.filters).astype(np.float32),
         y_scale=np.float32(0.02 * 0.0015 * 74 * 74 * np.sqrt(depth) / 40),  # outputs spread over the codes
     )
 
 
 def answers_of(data: Data) -> dict[str, Array]:
-    acc = exact.conv(data.x_u8, data.w_s8, data.shape, data.zero_point)
+    acc, safe = (exact.conv(data.x_u8, w, data.shape, data.zero_point) for w in (data.w_s8, data.w_safe))
     return {
         "u8": exact.requantize(acc, data.multiplier, data.zero_point),
+        "u8, safe weights": exact.requantize(safe, data.multiplier, data.zero_point),
         "f32": exact.conv_float(data.x_f32.astype(np.float64), data.w_f32.astype(np.float64), data.shape),
     }
 

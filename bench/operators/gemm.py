@@ -27,6 +27,7 @@ class Data:
     a_u8: Array
     a_s8: Array
     b_s8: Array
+    b_safe: Array  # saturation-safe: 255 times any two of a sign fits int16
     a_f32: Array
     b_f32: Array
     x_scale: np.float32
@@ -51,6 +52,7 @@ def data_of(shape: Gemm) -> Data:
         b_s8=rng.integers(-128, 128, (shape.depth, shape.cols), np.int8),
         a_f32=rng.standard_normal((shape.rows, shape.depth), np.float32),
         b_f32=rng.standard_normal((shape.depth, shape.cols), np.float32),
+        b_safe=rng.integers(-64, 65, (shape.depth, shape.cols), np.int8),
         x_scale=np.float32(0.02),
         w_scale=w_scale,
         y_scale=np.float32(0.02 * 0.0015 * 74 * 74 * np.sqrt(shape.depth) / 40),  # outputs spread over the codes
@@ -58,11 +60,13 @@ def data_of(shape: Gemm) -> Data:
 
 
 def answers_of(data: Data) -> dict[str, Array]:
-    centred = exact.matmul(data.a_u8, data.b_s8, data.zero_point)
+    centred, safe = (exact.matmul(data.a_u8, b, data.zero_point) for b in (data.b_s8, data.b_safe))
     return {
         "u8s8": exact.matmul(data.a_u8, data.b_s8),
         "s8s8": exact.matmul(data.a_s8, data.b_s8),
         "u8": exact.requantize(centred, data.multiplier, data.zero_point),
+        "u8s8, safe weights": exact.matmul(data.a_u8, data.b_safe),
+        "u8, safe weights": exact.requantize(safe, data.multiplier, data.zero_point),
         "f32": data.a_f32.astype(np.float64) @ data.b_f32.astype(np.float64),
     }
 

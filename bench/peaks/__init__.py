@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from qkern import _core
+from qkern.profiling.limits import products_of
 
 from ..compiling import NO_COMPILER, shared_library
 
@@ -33,18 +33,18 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Peak:
-    """Instructions that `tiers` compute products with, in int8 or float32."""
+    """Instructions that `tiers` compute products with: "int8", "int8_safe" of saturation-safe weights, "float32"."""
 
     instructions: str
-    dtype: Literal["int8", "float32"]
+    dtype: str
     tiers: tuple[str, ...]
 
 
 def of_tiers(tiers: Sequence[str]) -> list[Peak]:
     """The peaks of these tiers, which the processor can run; one that several share is there once."""
-    users: dict[tuple[str, Literal["int8", "float32"]], list[str]] = {}
+    users: dict[tuple[str, str], list[str]] = {}
     for tier in tiers:
-        for dtype in ("int8", "float32"):
+        for dtype in products_of(tier):
             users.setdefault((_core.register_loop_instructions(tier, dtype), dtype), []).append(tier)
     return [Peak(instructions, dtype, tuple(names)) for (instructions, dtype), names in users.items()]
 

@@ -119,6 +119,8 @@ def gemm(found: Sequence[Summary]) -> str:
             table(columns, rows),
             f"## GEMM, uint8 output, requantized per channel, GOPS ({tier}, {count(found)})",
             table(fused_columns, fused),
+            *safe_weights(found, "u8s8 packed"),
+            *safe_weights(found, "fused"),
             *other_tiers(found),
         ]
     )
@@ -149,7 +151,22 @@ def conv(found: Sequence[Summary]) -> str:
     for group in dict.fromkeys(each.group for each in found):
         of_group = [row for row, each in zip(rows, found, strict=True) if each.group == group]
         parts.append(table(columns, [*of_group, means(of_group, columns)]))
-    return "\n\n".join([*parts, *other_tiers(found)])
+    return "\n\n".join([*parts, *safe_weights(found, "fused"), *other_tiers(found)])
+
+
+def safe_weights(found: Sequence[Summary], variant: str) -> list[str]:
+    """A variant by saturation-safe weights, where the tier takes other instructions for them."""
+    rows = []
+    for each in found:
+        safe, any_weights = each.of(f"{variant}, safe weights"), each.of(variant)
+        if safe is not None:
+            peer = each.peer(safe.task)
+            ratios = [ratio(safe, other) for other in (any_weights, peer, each.fp32)]
+            rows.append([each.shape, rate(safe), percent(safe), ratios[0], named(peer), *ratios[1:]])
+    if not rows:
+        return []
+    columns = ["shape", "GOPS", "% of peak", "x any weights", "fastest peer", "x peer", "x FP32"]
+    return [f"By saturation-safe weights, {variant}:", table(columns, [*rows, means(rows, columns)])]
 
 
 def elementwise(found: Sequence[Summary]) -> str:

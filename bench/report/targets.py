@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,6 +16,21 @@ __all__ = ["Check", "checks"]
 NEAR_PEAK = ("1024x1024x1024", "128x3072x768", "784x128x1152", "196x256x2304")
 TWICE = ("1024x1024x1024", "3x3 64 @56")  # as fast with two threads, nearly
 EXACT = ("vpmaddwd", "vpdpbusd", "smull", "sdot", "smmla")  # what exact int8 products begin with
+# avx2, by saturation-safe weights: over any weights from a depth on; over the fastest peer, wrong ones included.
+SAFE, SAFE_DEPTH, SAFE_OVER_PEER = 1.12, 96, 0.9
+SATURATED = ("1024x1024x1024", "784x128x1152", "196x1024x256")
+# avx2, 3x3 by default: over the direct path, over the fastest peer, wrong ones included, and over FP32.
+OVER_DIRECT = {
+    "3x3 64 @56": 2.5,
+    "3x3 128 @28": 2.5,
+    "3x3 256 @14": 1.7,
+    "3x3 512 @7": 1.15,
+    "3x3 16 @32": 2.0,
+    "3x3 32 @16": 2.0,
+    "3x3 64 @8": 2.0,
+}
+WINOGRAD_OVER_PEER = {"3x3 64 @56": 1.7, "3x3 128 @28": 1.7}
+WINOGRAD_OVER_FP32 = {"3x3 64 @56": 3.5}
 NOISE = 0.03  # by which ratios differ from run to run
 
 # Why a tier misses a kind of target, and the number of the decision.
@@ -72,6 +88,10 @@ def _gemm(each: Summary, ours: Row) -> Iterator[Check]:
         if each.tier == "avx2":
             yield from _over(ours, each.fp32, 1.3, "int32 GEMM, x fastest FP32")
     yield from _over(each.of("s8s8 packed"), ours, 1 - NOISE, "s8s8, x u8s8")
+    yield from _safe(each, "u8s8 packed", int(each.shape.rpartition("x")[2]))
+    if each.tier == "avx2" and each.shape in SATURATED:
+        peer = each.peer("s32")
+        yield from _over(each.of("u8s8 packed, safe weights"), peer, SAFE_OVER_PEER, "safe weights, x fastest peer")
     if int(each.shape.rpartition("x")[2]) >= 256:
         yield from _over(each.of("fused"), ours, 0.95, "QLinear, x int32 GEMM")
 
@@ -79,11 +99,31 @@ def _gemm(each: Summary, ours: Row) -> Iterator[Check]:
 def _conv(each: Summary, ours: Row) -> Iterator[Check]:
     if each.group == "conv":
         yield from _over(ours, each.peer("u8"), 1.0, "convolution, x fastest peer")
+        if each.shape.startswith("1x1"):
+            yield from _safe(each, "fused", int(re.match(r"1x1 (\d+)", each.shape)[1]))
+        if each.tier == "avx2":
+            yield from _winograd(each, ours)
         return
     small = each.group == "depthwise" and "3x3" in each.shape
     yield from _over(ours, each.peer("u8"), 3.0 if small else 2.0, f"{each.group}, x fastest peer", each.group)
     if small:
         yield from _over(ours, each.fp32, 4.0, f"{each.group}, x fastest FP32", each.group)
+
+
+def _safe(each: Summary, variant: str, depth: int) -> Iterator[Check]:
+    if depth >= SAFE_DEPTH:
+        safe, any_weights = each.of(f"{variant}, safe weights"), each.of(variant)
+        yield from _over(safe, any_weights, SAFE, f"{variant}, safe weights, x any weights")
+
+
+def _winograd(each: Summary, ours: Row) -> Iterator[Check]:
+    for least, other, what in (
+        (OVER_DIRECT, each.of("fused, direct"), "3x3, x direct"),
+        (WINOGRAD_OVER_PEER, each.peer("u8"), "3x3, x fastest peer"),
+        (WINOGRAD_OVER_FP32, each.fp32, "3x3, x fastest FP32"),
+    ):
+        if each.shape in least:
+            yield from _over(ours, other, least[each.shape], what)
 
 
 def _elementwise(each: Summary, ours: Row) -> Iterator[Check]:

@@ -88,7 +88,7 @@ def test_names_are_unique():
 
 
 def test_padding_keeps_the_size():
-    assert {shape.output for shape in CONV if shape.stride == 1} == {56, 28, 14, 7, 112}
+    assert {shape.output for shape in CONV if shape.stride == 1} == {56, 28, 14, 7, 32, 16, 8, 112}
     assert [shape.output for shape in CONV if shape.stride == 2] == [112, 28, 28]
 
 

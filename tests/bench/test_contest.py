@@ -118,7 +118,7 @@ LIMITS = [
     contest._Limit("read", "read", (), 1, print),
     contest._Limit("int8", "pair route", ("avx2",), 1, print),
     contest._Limit("int8", "wide route", ("avx512_vnni",), 1, print),
-    contest._Limit("fp32", "vfmadd231ps ymm", ("avx_vnni", "avx2"), 1, print),
+    contest._Limit("float32", "vfmadd231ps ymm", ("avx_vnni", "avx2"), 1, print),
 ]
 REACHED = {"read": 10.0, "pair route": 100.0, "wide route": 400.0, "vfmadd231ps ymm": 25.0}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import qkern
 
-from bench import compare, exactness, machine, peaks, run
+from bench import compare, contest, exactness, machine, peaks, run
 from bench.contest import Effort, hold
 from bench.contestants import qkern_kernels
 from bench.report import chart, markdown, publish, summary, targets
@@ -241,7 +241,37 @@ def test_tiers_with_the_same_instructions_share_a_peak():
     found = peaks.of_tiers(["avx_vnni", "avx2"] if "avx_vnni" in qkern.isa.available() else qkern.isa.available())
     assert len({(peak.instructions, peak.dtype) for peak in found}) == len(found)
     for tier in {tier for peak in found for tier in peak.tiers}:
-        assert sorted(peak.dtype for peak in found if tier in peak.tiers) == ["float32", "int8"]
+        dtypes = {peak.dtype for peak in found if tier in peak.tiers}
+        assert dtypes == {"float32", "int8"} | ({"int8_safe"} if tier == "avx2" else set())
+
+
+@pytest.mark.skipif("avx2" not in qkern.isa.available(), reason="the processor lacks avx2")
+@pytest.mark.parametrize(("op", "shape"), [("gemm", "64x64x64"), ("conv", "1x1 1024->256 @14")])
+def test_safe_weights_take_part_where_they_have_instructions_of_their_own(op, shape):
+    [case] = run.cases([op], f"^{shape}$", [qkern_kernels], 1, ["avx2", "scalar"])
+    rows, _ = contest.hold(case, 1, ["avx2", "scalar"], contest.Effort(samples=2, least_sample=1e-5, seconds=0.01))
+    bounds = {row.variant: row.bound for row in rows if row.tier == "avx2" and row.bound != "read"}
+    for variant in ("u8s8 packed", "fused") if op == "gemm" else ("fused",):
+        assert "vpmaddubsw" in bounds[f"{variant}, safe weights"]
+        assert "vpmaddubsw" not in bounds[variant]
+    assert not any("safe" in row.variant for row in rows if row.tier == "scalar")
+
+
+def test_safe_weights_and_winograd_have_targets(document):
+    [row] = [r for r in summary.rows_of(document) if r.op == "conv" and r.variant == "fused" and r.tier == "scalar"]
+    ours = replace(row, tier="avx2", group="conv", shape="3x3 64 @56", bound="", over_peer=None)
+    rows = [replace(ours, variant=name, seconds=time) for name, time in (("fused", 1.0), ("fused, direct", 2.0))]
+    rows.append(replace(ours, library="onnxruntime", variant="float", task="fp32", tier="", seconds=3.0))
+    one = replace(ours, shape="1x1 96 @14", variant="fused", seconds=1.0)
+    rows += [one, replace(one, variant="fused, safe weights", seconds=0.5)]
+    run_of = {**document, "machine": {**document["machine"], "tiers": ["avx2"]}, "rows": [r.as_dict() for r in rows]}
+    found = {check.what: (check.value, check.reached) for check in targets.checks(run_of)}
+    assert found == {
+        "3x3, x direct": (2.0, False),
+        "3x3, x fastest FP32": (3.0, False),
+        "fused, safe weights, x any weights": (2.0, True),
+    }
+    assert "By saturation-safe weights, fused:\n\n| shape |" in markdown.page(run_of)
 
 
 def test_json_is_the_same_document(document):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 
-__all__ = ["Limits", "LoopTimer", "measure_bandwidth", "measure_limits"]
+__all__ = ["Limits", "LoopTimer", "measure_bandwidth", "measure_limits", "products_of"]
 
 _SIZES = tuple(1 << bits for bits in range(14, 27))  # 16 KiB to 64 MiB: from the first cache to memory
 _CALL_BYTES = 1 << 21  # read in a call, or the time of the call itself counts
@@ -59,7 +59,7 @@ class LoopTimer:
 
     def __init__(self, tiers: Iterable[str]) -> None:
         self._times: dict[tuple[str, str], list[float]] = {
-            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in _dtypes(tier)
+            (tier, dtype): [] for tier in dict.fromkeys(tiers) for dtype in products_of(tier)
         }
 
     def time(self) -> None:
@@ -90,7 +90,8 @@ def measure_limits(tiers: Iterable[str]) -> Limits:
     return Limits(_core.get_num_threads(), timer.peaks(), measure_bandwidth())
 
 
-def _dtypes(tier: str) -> list[str]:
+def products_of(tier: str) -> list[str]:
+    """What a tier has instructions for: "int8", "int8_safe" where saturation-safe weights take others, "float32"."""
     any_weights, safe = (_core.register_loop_instructions(tier, dtype) for dtype in ("int8", "int8_safe"))
     return ["int8", "float32"] if safe == any_weights else ["int8", "int8_safe", "float32"]
 
