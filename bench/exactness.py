@@ -5,7 +5,8 @@
 Each environment is a process of its own: this processor as it is; a Haswell (AVX2) by `qemu-x86_64`, where that is
 installed (Debian: qemu-user); and, where the processor has more than AVX2, itself without that (bench/instructions).
 The models are the demo's and, with ../shared beside the checkout, EfficientNet-Lite0. A model is quantized once, here,
-by qkern; the same QDQ file then runs everywhere, and its outputs are compared with those of the float model.
+by qkern, as for x86 by default and, as others quantize, with the smallest scales (`saturation_safe=False`); the same
+QDQ files then run everywhere, and their outputs are compared with those of the float model.
 """
 
 from __future__ import annotations
@@ -204,13 +205,15 @@ def models() -> Iterator[tuple[str, Path, NDArray[np.float32], NDArray[np.float3
 
 
 def prepare(folder: Path, name: str, path: Path, calibration: NDArray[np.float32], images: NDArray[np.float32]) -> None:
-    """The int8 model, the images and the float model's outputs, in the folder."""
-    say(f"quantizing {name} ...")
-    qkern.quantize_model(path, calibration, "x86", effort="fast").save(folder / f"{name}.onnx")
+    """The int8 models, the images and the float model's outputs, in the folder."""
     session = qkern.Session(path)
     first = session.get_inputs()[0].name
     outputs = np.concatenate([session.run(None, {first: part})[0] for part in np.array_split(images, len(images) // 8)])
-    np.savez(folder / f"{name}.npz", images=images, outputs=outputs)
+    for safe, file in ((True, name), (False, f"{name}, smallest scales")):
+        say(f"quantizing {file} ...")
+        quantized = qkern.quantize_model(path, calibration, "x86", effort="fast", saturation_safe=safe)
+        quantized.save(folder / f"{file}.onnx")
+        np.savez(folder / f"{file}.npz", images=images, outputs=outputs)
 
 
 # --- tables -------------------------------------------------------------------
