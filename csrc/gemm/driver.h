@@ -1,6 +1,6 @@
 // The loops around a micro-kernel, the same for every tier: blocks of rows, panels of columns, tiles.
 //
-//   for each block of rows (its lhs bytes stay in L2)
+//   for each block of rows (its lhs bytes stay in L2, and what is written of it where all panels do)
 //     for each panel (it streams through L1)
 //       for each tile of the block: kernel, epilogue
 //
@@ -41,7 +41,10 @@ class Driver {
 
   template <class Finisher>
   static void run_blocks(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels) {
-    const Index block_rows = rows_per_block(lhs) * (rhs.levels == nullptr ? 1 : 2);
+    const Index panel_bytes = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols * static_cast<Index>(sizeof(typename Kernel::Rhs));
+    // Every line of the output is written once for each panel, or part of it. Large weights are better read seldom.
+    const Index written = (panels.end - panels.begin) * panel_bytes <= block_bytes ? finish.row_bytes() : 0;
+    const Index block_rows = rows_per_block(lhs, written) * (rhs.levels == nullptr ? 1 : 2);
     const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, block_rows, gathers(lhs, panels));
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {
       const Index end = begin + block_rows < rows.end ? begin + block_rows : rows.end;
@@ -109,8 +112,8 @@ class Driver {
     else return widens && !lhs.is_wide;
   }
 
-  static Index rows_per_block(const Lhs& lhs) {
-    const Index row_bytes = lhs.taps * lhs.tap_depth * static_cast<Index>(sizeof(Element)) + 1;
+  static Index rows_per_block(const Lhs& lhs, Index written) {
+    const Index row_bytes = lhs.taps * lhs.tap_depth * static_cast<Index>(sizeof(Element)) + written + 1;
     const Index tiles = block_bytes / (row_bytes * Kernel::rows);
     return Kernel::rows * (tiles < 4 ? 4 : tiles);
   }
