@@ -93,9 +93,9 @@ class DepthwiseRows {
       // Unrolled for the usual windows: with so few taps the loops themselves cost as much as their work.
       const gemm::Range pixels{row * image.out_width, (row + 1) * image.out_width};
       if (image.channels < channels || image.out_width < Simd::row_pixels) finish_small_row(ring, window, finish, pixels, {c, image.channels});
-      else if (image.kernel_height == 3 && image.kernel_width == 3) finish_row<2, 3>(ring, window, finish, pixels, c);
-      else if (image.kernel_height == 5 && image.kernel_width == 5) finish_row<3, 5>(ring, window, finish, pixels, c);
-      else finish_row<0, 0>(ring, window, finish, pixels, c);
+      else if (image.kernel_height == 3 && image.kernel_width == 3) finish_row_of<2, 3>(image, ring, window, finish, pixels, c);
+      else if (image.kernel_height == 5 && image.kernel_width == 5) finish_row_of<3, 5>(image, ring, window, finish, pixels, c);
+      else finish_row<0, 0, 0>(ring, window, finish, pixels, c);
     }
   }
 
@@ -117,12 +117,21 @@ class DepthwiseRows {
     for (; x < width; ++x, out += pixel) Simd::pair_rows(fill, fill, out);
   }
 
+  // The usual strides are constants too: all pixels of a tile are at constant distances then.
+  template <int Pairs, int Columns, class Finisher>
+  static void finish_row_of(const ImageRows& image, const Ring& ring, const PairWindow& window, const Finisher& finish, gemm::Range pixels, Index c) {
+    if (image.dilation_width == 1 && image.stride_width == 1) finish_row<Pairs, Columns, 1>(ring, window, finish, pixels, c);
+    else if (image.dilation_width == 1 && image.stride_width == 2) finish_row<Pairs, Columns, 2>(ring, window, finish, pixels, c);
+    else finish_row<Pairs, Columns, 0>(ring, window, finish, pixels, c);
+  }
+
   // Out of line, so that its few addresses stay in registers. Tiles are whole, and finished without leaving registers; the last one
   // overlaps the one before.
-  template <int Pairs, int Columns, class Finisher>
+  template <int Pairs, int Columns, int Stride, class Finisher>
   [[gnu::noinline]] static void finish_row(const Ring& ring, const PairWindow& row_window, const Finisher& finish, gemm::Range pixels, Index c) {
     constexpr Index at_once = Simd::row_pixels;
-    const PairWindow window = row_window;  // copies: stores of bytes may alias anything
+    PairWindow window = row_window;  // copies: stores of bytes may alias anything
+    if constexpr (Stride > 0) window.column_step = pixel, window.pixel_step = Stride * pixel;
     const std::int16_t* own[Pairs > 0 ? Pairs : 1];
     for (Index i = 0; i < Pairs; ++i) own[i] = ring.window[i];
     const std::int16_t* const* pairs = Pairs > 0 ? own : ring.window;
