@@ -105,4 +105,5 @@ def limited(machine: Mapping[str, Any]) -> str:
 def slug(machine: dict[str, Any]) -> str:
     """Name of the files of a run: processor, tier, day."""
     cpu = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)|@[^(]*|\bcpu\b|\bprocessor\b", "", machine["cpu"].lower()))
-    return f"{cpu.strip('-')}_{machine['tier']}_{machine['date'].split()[0]}"
+    limit = "-limited" if machine.get("instructions") else ""
+    return f"{cpu.strip('-')}_{machine['tier']}{limit}_{machine['date'].split()[0]}"

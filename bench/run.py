@@ -39,6 +39,7 @@ QUICK_SHAPES = (
     r"^(1024x1024x1024|1x4096x4096|784x128x1152|3x5x7|3x3 64 @56|dw 3x3 32 @112|1x1 64->256 @56)$|tensor 256 Ki"
 )
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+PUBLISHED = "avx2"
 RESULTS = machine.ROOT / "bench" / "results"
 
 
@@ -171,6 +172,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_instructions(parser)
     parser.add_argument("--openblas-core", metavar="CORE", help="OPENBLAS_CORETYPE, e.g. Haswell")
     parsed = parser.parse_args(arguments)
+    check_instructions(parser, parsed)
     try:
         re.compile(parsed.shapes)
     except re.error as error:
@@ -191,6 +193,14 @@ def add_instructions(parser: argparse.ArgumentParser) -> None:
         choices=instructions.TIERS,
         help="limit the processor for all libraries to what the tier has, as an older one would be",
     )
+
+
+def check_instructions(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuses a run that would not be limited, or would have no place to be shown in."""
+    if options.instructions and options.instructions != instructions.limit():
+        parser.error("--instructions TIER: two words, of `python -m bench`, which starts itself again")
+    if options.publish and options.instructions not in (None, PUBLISHED):
+        parser.error(f"--publish: of limited runs the pages show those of {PUBLISHED}")
 
 
 def names_of(allowed: Sequence[str]) -> Any:

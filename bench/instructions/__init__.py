@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..compiling import NO_COMPILER, shared_library
+from ..compiling import NO_COMPILER, compiler, shared_library
 
 __all__ = ["TIERS", "environment", "limit", "why_missing"]
 
@@ -32,16 +32,16 @@ def environment(tier: str) -> Mapping[str, str]:
         raise ValueError(f"{tier}: not one of {', '.join(TIERS)}")
     if why := why_missing():
         raise ValueError(why)
-    library = shared_library("cpuid", [SOURCE])
-    if library is None:
-        raise ValueError(NO_COMPILER)
-    others = [path for path in os.environ.get("LD_PRELOAD", "").split(":") if path and path != str(library)]
-    return {VARIABLE: tier, "LD_PRELOAD": ":".join([str(library), *others])}
+    library = str(shared_library("cpuid", [SOURCE]))
+    others = [path for path in os.environ.get("LD_PRELOAD", "").split(":") if path and path != library]
+    # Python's own handler of SIGSEGV would take the place of the trap's.
+    no_handler = {"PYTHONFAULTHANDLER": "", "PYTHONDEVMODE": ""}
+    return {VARIABLE: tier, "LD_PRELOAD": ":".join([library, *others]), **no_handler}
 
 
 def why_missing() -> str:
     """Why this machine can't; "" where it can."""
     about = Path("/proc/cpuinfo")
     if about.exists() and re.search(r"^flags.*\bcpuid_fault\b", about.read_text(), re.MULTILINE):
-        return ""
+        return "" if compiler() else NO_COMPILER
     return "needs Linux on a processor that can trap CPUID (cpuid_fault in /proc/cpuinfo)"

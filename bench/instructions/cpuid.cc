@@ -3,7 +3,7 @@
 // Linux lets a process trap its own CPUID (arch_prctl(2), ARCH_SET_CPUID): the instruction then raises SIGSEGV, and the
 // handler gives the processor's own answer but for some bits. Threads and forked children inherit the trap; programs
 // that they execute load this library again. BENCH_INSTRUCTIONS in the environment names the tier: avx2, avx_vnni, or
-// avx512_vnni, which is without tiles (AMX) alone.
+// avx512_vnni, which is without tiles (AMX) and 16-bit floats.
 
 #if defined(__x86_64__) && defined(__linux__)
 
@@ -94,7 +94,10 @@ void answer(int number, siginfo_t*, void* context) {
   action.sa_sigaction = answer;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigaction(SIGSEGV, &action, nullptr);
-  if (syscall(SYS_arch_prctl, SetCpuid, 0) != 0) std::perror("bench: CPUID can't be trapped");
+  if (syscall(SYS_arch_prctl, SetCpuid, 0) != 0) {
+    std::perror("bench: CPUID can't be trapped");
+    _exit(1);
+  }
 }
 
 }  // namespace

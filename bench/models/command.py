@@ -35,7 +35,7 @@ import qkern
 from qkern.conversion import EFFORTS
 
 from .. import instructions, machine
-from ..run import RESULTS, add_instructions, counts, names_of, say, write_files
+from ..run import RESULTS, add_instructions, check_instructions, counts, names_of, say, write_files
 from . import chart, files, measure, page
 from .contestants import DEFAULT, Contestant, contestants, missing_packages
 from .networks import KNOWN, RANDOM, Network, from_file, known
@@ -224,6 +224,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--limit", type=float, default=float("inf"), metavar="S", help="no step begins later; with --keep"
     )
     options = parser.parse_args(arguments)
+    check_instructions(parser, options)
     if unknown := [name for name in options.models if name not in KNOWN]:
         parser.error(f"{', '.join(unknown)}: not one of {', '.join(KNOWN)}")
     if not options.keep and (set(options.steps) != set(STEPS) or options.limit != float("inf")):

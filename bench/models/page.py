@@ -196,6 +196,7 @@ def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
     link = pages.relative(paths["md"], DOCS)
     short = page(document, all_rows=False).partition("\n")[2].strip()
     if limited(machine):
+        short = short.replace("\n## ", "\n### ")
         pages.replace_block(DOCS, f"models, {machine['tier']}", f"{where_of(machine)}; [all rows]({link}).\n\n{short}")
         return
     chart, tables = (pages.relative(paths[kind], pages.README) for kind in ("svg", "md"))

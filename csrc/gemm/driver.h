@@ -42,8 +42,9 @@ class Driver {
   template <class Finisher>
   static void run_blocks(const Lhs& lhs, const Rhs& rhs, const Finisher& finish, Range rows, Range panels) {
     const Index panel_bytes = rhs.taps * rhs.depth_groups * Kernel::depth * Kernel::cols * static_cast<Index>(sizeof(typename Kernel::Rhs));
-    // Every line of the output is written once for each panel, or part of it. Large weights are better read seldom.
-    const Index written = (panels.end - panels.begin) * panel_bytes <= block_bytes ? finish.row_bytes() : 0;
+    const Index count = panels.end - panels.begin;
+    // Each panel writes a part of the block's lines again. Large weights are better read seldom.
+    const Index written = count > 1 && count * panel_bytes <= block_bytes ? finish.bytes_of(count * Kernel::cols) : 0;
     const Index block_rows = rows_per_block(lhs, written) * (rhs.levels == nullptr ? 1 : 2);
     const Gathered gathered = gathered_rows(lhs, rhs.depth_groups * Kernel::depth, block_rows, gathers(lhs, panels));
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows) {

@@ -139,6 +139,7 @@ class TileFinisher {
     }
   }
   Index row_bytes() const { return e_.row_stride * Index{sizeof(Out)}; }
+  static constexpr Index bytes_of(Index cols) { return cols * Index{sizeof(Out)}; }
 
   // tile: rows at `stride` accumulators. Columns in whole vectors; a narrower rest goes through a buffer (the per-column arrays
   // are padded).

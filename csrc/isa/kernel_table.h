@@ -15,7 +15,7 @@
 //                              optional: multiply_add(address of 4 * lanes codes, address of int16 weights, I32 (&sum)[4])
 //                              store_bytes(I32, address): the low byte of each lane
 //                              optional: Codes<Out>(zero_point, low, high), whose store(a0, b0, a1, b1, to0, to1) rounds and stores the
-//                              codes of two vectors, which fit int32, for each of two rows
+//                              codes of two vectors of numbers that fit int32, for each of two rows
 //                              optional: dot_pairs(x0, x1, w, I32 sum) -> sum + x0[i] * w[2 i] + x1[i] * w[2 i + 1], x int8 or
 //                              uint8, w int16 of magnitude up to 255
 //                              optional: row_channels, row_pixels, pair_rows, dot_row_pairs: conv/depthwise_rows.h

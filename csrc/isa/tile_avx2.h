@@ -201,29 +201,30 @@ struct Int16Tile256 {
 
   template <int Rows, int Vectors>
   static void run(const std::int16_t* lhs, Index row_stride, const std::int16_t* panel, Index groups, std::int32_t* tile) {
-    __m256i sum[Rows][Vectors];
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = _mm256_setzero_si256();
-    }
-    for (Index g = 0; g < groups; ++g, lhs += depth, panel += Vectors * 16) {
-      // Panels are read front to back; the processor's own prefetching ends with each page.
-      if constexpr (Vectors == 2) _mm_prefetch(reinterpret_cast<const char*>(panel) + 2048, _MM_HINT_T0);
-      __m256i b[Vectors];
-#pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel) + v);
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows; ++r) {
-        const __m256i a = _mm256_set1_epi32(load_i32(lhs + r * row_stride));
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) sum[r][v] = PairSums::add(sum[r][v], a, b[v]);
-      }
-    }
+    __m256i sum[Rows][Vectors] = {};
+    if (groups > 0) multiply_group<true>(sum, lhs, row_stride, panel);  // few groups: neither zeros nor sums of the first
+    for (Index g = 1; g < groups; ++g) multiply_group<false>(sum, lhs += depth, row_stride, panel += Vectors * 16);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(tile) + r * Vectors + v, sum[r][v]);
+    }
+  }
+
+ private:
+  template <bool First, int Rows, int Vectors>
+  [[gnu::always_inline]] static void multiply_group(__m256i (&sum)[Rows][Vectors], const std::int16_t* lhs, Index row_stride,
+                                                    const std::int16_t* panel) {
+    // Panels are read front to back; the processor's own prefetching ends with each page.
+    if constexpr (Vectors == 2) _mm_prefetch(reinterpret_cast<const char*>(panel) + 2048, _MM_HINT_T0);
+    __m256i b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) b[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel) + v);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m256i a = _mm256_set1_epi32(load_i32(lhs + r * row_stride));
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = First ? _mm256_madd_epi16(a, b[v]) : PairSums::add(sum[r][v], a, b[v]);
     }
   }
 };

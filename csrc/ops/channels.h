@@ -31,7 +31,7 @@ inline std::vector<float> multipliers(float x_scale, std::span<const float> w_sc
   return values;
 }
 
-// gemm::Epilogue::multipliers_below_1
+// gemm::Epilogue::multipliers_below_1, of multipliers that are all > 0
 inline bool are_below_1(std::span<const float> multipliers) {
   return std::all_of(multipliers.begin(), multipliers.end(), [](float multiplier) { return multiplier < 1; });
 }

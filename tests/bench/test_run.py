@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import qkern
 
-from bench import compare, contest, exactness, machine, peaks, run
+from bench import compare, contest, exactness, instructions, machine, peaks, run
 from bench.contest import Effort, hold
 from bench.contestants import qkern_kernels
+from bench.models import command as models
 from bench.report import chart, markdown, publish, summary, targets
 
 
@@ -162,10 +163,42 @@ def test_blocks_of_pages_are_replaced_whole(tmp_path):
 
 
 def test_the_pages_have_their_blocks():
-    for page in (publish.README, publish.DOCS):
-        for name in ("bench", "exactness"):
+    for page, limited in ((publish.README, []), (publish.DOCS, [f"bench, {run.PUBLISHED}"])):
+        for name in ("bench", "exactness", *limited):
             assert page.read_text().count(f"<!-- {name}: begin -->") == 1
             assert page.read_text().count(f"<!-- {name}: end -->") == 1
+
+
+def test_limited_runs_are_shown_in_their_own_place(document, tmp_path, monkeypatch):
+    readme, docs = tmp_path / "README.md", tmp_path / "benchmarking.md"
+    for copy, source in ((readme, publish.README), (docs, publish.DOCS)):
+        copy.write_text(source.read_text())
+    monkeypatch.setattr(publish, "README", readme)
+    monkeypatch.setattr(publish, "DOCS", docs)
+    before = readme.read_text()
+    limited = {**document, "machine": {**document["machine"], "tier": "avx2", "instructions": "avx2"}}
+    publish.publish(limited, {"svg": tmp_path / "run.svg", "md": tmp_path / "run.md"})
+    assert readme.read_text() == before
+    begin, _, rest = docs.read_text().partition("<!-- bench, avx2: begin -->")
+    shown, _, _ = rest.partition("<!-- bench, avx2: end -->")
+    assert "[all rows](run.md)" in shown
+    assert "- all libraries limited to the instructions of avx2" in shown
+    assert "run.md" not in begin
+
+
+@pytest.mark.parametrize(
+    ("options", "limit", "words"),
+    [
+        (["--instructions=avx2"], "", "two words"),
+        (["--instructions", "avx_vnni", "--publish"], "avx_vnni", "of limited runs"),
+    ],
+)
+def test_runs_that_would_not_be_limited_or_shown_are_refused(options, limit, words, monkeypatch, capsys):
+    monkeypatch.setattr(instructions, "limit", lambda: limit)
+    for parse in (run.parse, models.parse):
+        with pytest.raises(SystemExit):
+            parse(options)
+        assert words in capsys.readouterr().err
 
 
 def test_the_name_of_a_run():
@@ -175,6 +208,8 @@ def test_the_name_of_a_run():
         "date": "2026-01-02 3",
     }
     assert machine.slug(about) == "intel-xeon-family-6-model-85_avx512_vnni_2026-01-02"
+    about["instructions"] = "avx512_vnni"
+    assert machine.slug(about) == "intel-xeon-family-6-model-85_avx512_vnni-limited_2026-01-02"
 
 
 @pytest.mark.parametrize(
