@@ -14,11 +14,12 @@ from .markdown import page
 __all__ = ["publish", "replace_block"]
 
 README, DOCS = ROOT / "README.md", ROOT / "docs" / "benchmarking.md"
+LIMITED = ROOT / "docs" / "kernels_on_avx2.md"
 
 
 def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
     """The chart in the README; links, tables for one number of threads and missed targets in docs/benchmarking.md.
-    There alone, in a block of the tier's own, of a run on limited instructions."""
+    Of a run on limited instructions, these in a page of its own."""
     machine = document["machine"]
     chart, tables = (relative(paths[kind], README) for kind in ("svg", "md"))
     where = f"{machine['cpu']}, tier `{machine['tier']}`, {machine['date'].split()[0]}, commit {machine['commit']}"
@@ -27,7 +28,7 @@ def publish(document: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
     link = relative(paths["md"], DOCS)
     block = f"{where}; [all rows]({link}).\n\n{short}"
     if limited(machine):
-        replace_block(DOCS, f"bench, {machine['tier']}", block)
+        replace_block(LIMITED, f"bench, {machine['tier']}", block)
         return
     replace_block(DOCS, "bench", block)
     replace_block(
