@@ -3,8 +3,8 @@
 //   y * d = A' [ (G g G^T) . (B^T x B) ] A'^T           . : a product per position of the tile, summed over channels
 //
 // Each row of G is scaled to integers by itself; A' makes up for it, so that the sum is y * d with d = odd * 2^shift. Modulo 2^32: times the
-// inverse of odd, then an arithmetic shift. Right where y * 2^shift fits int32, which packing proves (WinogradKernel::limit). docs/micro_kernels.md has the
-// ranges.
+// inverse of odd, then an arithmetic shift. Right where y * 2^shift fits int32, which packing proves (WinogradKernel::limit). docs/micro_kernels.md
+// has the ranges.
 #pragma once
 
 #include "tensor/types.h"
