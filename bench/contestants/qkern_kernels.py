@@ -31,7 +31,7 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
         with qkern.isa.use(tier):
             packed = qkern.pack(data.b_s8)
             layer, safe = _linear(data, data.b_s8), _linear(data, data.b_safe)
-            safe_packed = qkern.pack(data.b_safe)
+            safe_packed = qkern.pack(data.b_safe) if safe.is_safe else None
         pairs = (("u8s8", data.a_u8), ("s8s8", data.a_s8))
         for name, a in pairs if tier != "scalar" else pairs[:1]:
             out = np.empty(shape, np.int32)
@@ -42,7 +42,7 @@ def gemm(data: gemm_data.Data, threads: int, tiers: Sequence[str]) -> Iterator[C
                 yield from _on_one_thread(contestant, tiers)
         codes = np.empty(shape, np.uint8)
         yield _ours(tier, "fused", "u8", "u8", partial(layer, data.a_u8, out=codes), codes, threads)
-        if safe.is_safe:
+        if safe_packed is not None:
             out, codes = np.empty(shape, np.int32), np.empty(shape, np.uint8)
             call = partial(qkern.matmul, data.a_u8, safe_packed, out=out)
             yield _safe(_ours(tier, "u8s8 packed", "s32", "u8s8", call, out, threads))
