@@ -39,7 +39,7 @@ QUICK_SHAPES = (
     r"^(1024x1024x1024|1x4096x4096|784x128x1152|3x5x7|3x3 64 @56|dw 3x3 32 @112|1x1 64->256 @56)$|tensor 256 Ki"
 )
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-PUBLISHED = "avx2"
+PUBLISHED = "avx2"  # of limited runs, what the pages have a place for
 RESULTS = machine.ROOT / "bench" / "results"
 
 
